@@ -1,0 +1,141 @@
+public import Engine
+public import ForecacheModel
+import FoundationEssentials
+public import Logging
+public import Planning
+import Rules
+
+/// The engine by hand: the same decision, plan and executor as the service, for images that an operator names or that the rules want.
+public struct ByHand: Sendable {
+    private let policy: Policy
+    private let limits: Limits
+    private let catalog: any ImageCatalog
+    private let hosts: any HostOperations
+    private let logger: Logger
+
+    public init(policy: Policy, limits: Limits, catalog: any ImageCatalog, hosts: any HostOperations, logger: Logger) {
+        self.policy = policy
+        self.limits = limits
+        self.catalog = catalog
+        self.hosts = hosts
+        self.logger = logger
+    }
+
+    /// Which hosts get an image.
+    public enum Targets: Hashable, Sendable {
+        /// Those that the rules name.
+        case rules
+        /// Every host of the selection, as the playbook has it.
+        case everyHost(via: Via?)
+    }
+
+    // MARK: - Images
+
+    /// The images of these ids or unique names; all problems at once. Throws `.usage` for an unknown or ambiguous one.
+    public func images(_ selectors: [String]) async throws(Refusal) -> [ImageFacts] {
+        var images: [ImageFacts] = []
+        var complaints: [String] = []
+        for selector in selectors {
+            do throws(Failure) {
+                let found: [ImageFacts]
+                if let id = ImageID(selector) {
+                    found = try await catalog.image(id).map { [$0] } ?? []
+                } else {
+                    found = try await catalog.images(named: selector)
+                }
+                switch found.count {
+                case 1: if !images.contains(where: { $0.id == found[0].id }) { images.append(found[0]) }
+                case 0: complaints.append("no image '\(selector.printable)' in Glance (as this project sees it)")
+                default:
+                    complaints.append(
+                        "image name '\(selector.printable)' is not unique; name one of the ids \(found.map(\.id.text).joined(separator: ", "))"
+                    )
+                }
+            } catch {
+                throw Refusal(error)
+            }
+        }
+        guard complaints.isEmpty else { throw .failed(Failure(.permanent, complaints.joined(separator: "\n"))) }
+        return images
+    }
+
+    /// All images that at least one rule wants somewhere.
+    public func imagesOfRules() async throws(Refusal) -> [ImageFacts] {
+        do throws(Failure) {
+            let now = Date()
+            return try await catalog.images(named: nil).filter {
+                !policy.rules.decide($0, fleet: policy.fleet, now: now).placements.isEmpty
+            }
+        } catch {
+            throw Refusal(error)
+        }
+    }
+
+    // MARK: - Plan and execute
+
+    /// One plan an image, made after a survey of the hosts concerned. Throws where an image may not be cached at all.
+    public func plans(for images: [ImageFacts], targets: Targets) async throws(Refusal) -> [Plan] {
+        let decisions = images.map { image in
+            switch targets {
+            case .rules: policy.rules.decide(image, fleet: policy.fleet, now: Date())
+            case .everyHost(let via): RuleSet.byHand(image, fleet: policy.fleet, via: via)
+            }
+        }
+        let refusals = decisions.compactMap { decision in
+            decision.refusal.map { "image \(decision.image.id) (\(decision.image.name.printable)): \($0)" }
+        }
+        if targets != .rules, !refusals.isEmpty { throw .failed(Failure(.permanent, refusals.joined(separator: "\n"))) }
+        let wanted = Set(decisions.flatMap { $0.placements.filter { $0.mode == .enforce }.map(\.host) })
+        let observed = await HostObserver(hosts: hosts, forks: limits.forks).observe(policy.fleet.hosts.filter { wanted.contains($0.name) })
+        let plans = decisions.map {
+            Planner.plan($0, fleet: policy.fleet, observed: observed, defaults: policy.defaults, touchesFreshFiles: true)
+        }
+        for plan in plans {
+            let violations = PlanCheck.violations(plan, fleet: policy.fleet, observed: observed)
+            guard violations.isEmpty else {
+                throw .failed(Failure(.permanent, "plan of image \(plan.image.id) is not sound: \(violations.joined(separator: "; "))"))
+            }
+        }
+        return plans
+    }
+
+    /// Executes plans, `imagesAtOnce` side by side; hosts at once are bounded by the plans' and the program's forks.
+    public func execute(_ plans: [Plan], report: @escaping @Sendable (ExecutionReport) -> Void) async -> [Outcome] {
+        let executor = PlanExecutor(hosts: hosts, catalog: catalog, forks: Forks(limits.forks), clock: WallClock(), logger: logger)
+        let atOnce = Forks(limits.imagesAtOnce)
+        return await withTaskGroup(of: [Outcome].self) { group in
+            for plan in plans {
+                group.addTask {
+                    // Cancelled while waiting: every step of the plan was skipped.
+                    let outcomes = try? await atOnce.run { () async throws(Failure) in
+                        await executor.execute(plan, fleet: policy.fleet, report: report)
+                    }
+                    return outcomes ?? plan.skipped
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+    }
+}
+
+extension Plan {
+    /// Only the touches: what `refresh` does. Hosts without the base file are left alone, and say so.
+    public var touchesOnly: Plan {
+        var plan = self
+        for site in plan.sites.indices {
+            plan.sites[site].steps.removeAll {
+                switch $0.action {
+                case .fetch, .copy: true
+                case .touch, .none: false
+                }
+            }
+        }
+        return plan
+    }
+
+    fileprivate var skipped: [Outcome] {
+        sites.flatMap { site in
+            site.steps.map { Outcome(image: image.id, site: site.site, host: $0.host, kind: .skipped, reason: "told to stop") }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+public import Engine
+public import ForecacheModel
+import Planning
+
+/// What an operator's hand changes in the policy for one command: how to deliver, through which proxy, with how many forks.
+public struct Hands: Sendable {
+    /// Images of the playbook's list.
+    public let images: [String]
+    /// Nil: as the site's settings say.
+    public let via: Via?
+    private let proxyHost: HostName?
+    private let forks: Int?
+    private let copiesAtOnce: Int?
+    private let fallsBack: Bool
+
+    /// Throws `.usage` where the options contradict each other.
+    public init(_ playbook: PlaybookArguments, via: Via?, proxyHost: String?, forks: Int?) throws(Refusal) {
+        let named = proxyHost.map { HostName($0) } ?? playbook.proxyHost
+        let usesProxy = playbook.usesProxy == true || proxyHost != nil
+        self.via = via ?? (usesProxy ? .proxy : nil)
+        if let via, via == .relay || via == .novaAPI {
+            throw .usage("--via \(via.rawValue) is not available in this version yet; use direct or proxy")
+        }
+        if proxyHost != nil, via == .direct { throw .usage("--proxy-host goes with --via proxy, not with --via direct") }
+        self.images = playbook.images
+        self.proxyHost = named
+        self.forks = forks
+        self.copiesAtOnce = playbook.proxyConcurrency
+        // The playbook's default is to stop; ours is to go on through Glance unless the playbook's argument says otherwise.
+        self.fallsBack = playbook.ignoresProxyError ?? (playbook.usesProxy == nil)
+    }
+
+    /// Throws `.failed` where the proxy is not a host of the inventory: before anything moves.
+    public func applied(to policy: Policy) throws(Refusal) -> Policy {
+        var policy = policy
+        var sites = policy.fleet.sites
+        if let proxyHost, via == .proxy {
+            guard let site = policy.fleet.host(proxyHost)?.site, let index = sites.firstIndex(where: { $0.name == site }) else {
+                throw .failed(Failure(.permanent, "proxy host '\(proxyHost)' is not a compute host of the inventory; nothing was moved"))
+            }
+            sites[index].settings.seed = proxyHost
+        }
+        if let forks {
+            for index in sites.indices { sites[index].settings.forks = forks }
+            policy.defaults.forks = forks
+        }
+        policy.fleet = Fleet(sites: sites)
+        policy.defaults.copiesAtOnce = copiesAtOnce
+        policy.defaults.copyFallsBackToGlance = fallsBack
+        return policy
+    }
+}

@@ -1,0 +1,169 @@
+import Engine
+public import ForecacheModel
+import FoundationEssentials
+public import Planning
+
+// The contract's JSON shapes. Property names become snake_case keys.
+
+/// `cache` and `refresh`.
+public struct OutcomeReport: Encodable, Sendable {
+    public struct Row: Encodable, Sendable {
+        public var image: ImageID
+        public var site: SiteName
+        public var host: HostName
+        public var outcome: OutcomeKind
+        public var via: Via?
+        public var source: String?
+        public var bytes: Int64
+        public var seconds: Double
+        public var digest: String?
+        public var reason: String?
+    }
+
+    public var outcomes: [Row]
+    public var summary: [String: Int]
+
+    public init(_ outcomes: [Outcome]) {
+        self.outcomes = outcomes.sorted { ($0.site, $0.host, $0.image) < ($1.site, $1.host, $1.image) }.map {
+            Row(
+                image: $0.image, site: $0.site, host: $0.host, outcome: $0.kind, via: $0.via, source: $0.source, bytes: $0.bytes,
+                seconds: ($0.seconds * 1000).rounded() / 1000, digest: $0.digest?.description, reason: $0.reason)
+        }
+        summary = Dictionary(uniqueKeysWithValues: OutcomeKind.allCases.map { kind in (kind.rawValue, outcomes.count { $0.kind == kind }) })
+    }
+}
+
+/// `plan` and `--check`.
+public struct PlanReport: Encodable, Sendable {
+    public struct Image: Encodable, Sendable {
+        public var id: ImageID
+        public var name: String
+        public var placements: [Row]
+    }
+
+    public struct Row: Encodable, Sendable {
+        public var site: SiteName
+        public var role: RoleName
+        public var host: HostName
+        public var action: String
+        public var via: Via
+        public var source: String?
+        public var rule: String
+        public var reasons: [String]
+    }
+
+    public var images: [Image]
+
+    public init(_ plans: [Plan]) {
+        images = plans.map { plan in
+            let rows = plan.sites.flatMap { site in
+                site.steps.map { step in
+                    Row(
+                        site: site.site, role: step.role, host: step.host, action: step.verb, via: site.via,
+                        source: Self.source(step.action),
+                        rule: step.rule, reasons: step.reasons)
+                }
+            }
+            return Image(id: plan.image.id, name: plan.image.name, placements: rows)
+        }
+    }
+
+    private static func source(_ action: Step.Action) -> String? {
+        switch action {
+        case .fetch: "glance"
+        case .copy(let source, _): source.rawValue
+        case .touch, .none: nil
+        }
+    }
+}
+
+/// `survey`.
+public struct SurveyReport: Encodable, Sendable {
+    public struct Row: Encodable, Sendable {
+        public var site: SiteName
+        public var host: HostName
+        public var reachable: Bool
+        public var ttlSeconds: Int?
+        public var format: String?
+        public var imagesType: String?
+        public var freeBytes: Int64?
+        public var clockSkewSeconds: Double?
+        public var baseFiles: [File]
+        public var error: String?
+    }
+
+    public struct File: Encodable, Sendable {
+        public var name: BaseFileName
+        /// The Glance image that Nova would look for under this name; nil where Glance has none.
+        public var image: ImageID?
+        public var bytes: Int64
+        public var allocatedBytes: Int64
+        public var ageSeconds: Int
+    }
+
+    public var hosts: [Row]
+
+    public init(_ observations: [(Host, HostObservation)], images: [BaseFileName: ImageID]) {
+        hosts = observations.map { host, observation in
+            switch observation {
+            case .surveyed(let survey):
+                Row(
+                    site: host.site, host: host.name, reachable: true, ttlSeconds: survey.ttlSeconds,
+                    format: survey.forcesRawImages ?? true ? "raw" : "original", imagesType: survey.imagesType, freeBytes: survey.freeBytes,
+                    clockSkewSeconds: (survey.clockSkewSeconds * 10).rounded() / 10,
+                    baseFiles: survey.baseFiles.sorted { $0.name < $1.name }.map {
+                        File(
+                            name: $0.name, image: images[$0.name], bytes: $0.bytes, allocatedBytes: $0.allocatedBytes,
+                            ageSeconds: Int($0.ageSeconds))
+                    }, error: nil)
+            case .unreachable(let reason):
+                Row(site: host.site, host: host.name, reachable: false, baseFiles: [], error: reason)
+            }
+        }
+    }
+}
+
+/// `inventory`.
+public struct InventoryReport: Encodable, Sendable {
+    public struct SiteRow: Encodable, Sendable {
+        public var name: SiteName
+        public var hosts: [HostRow]
+    }
+
+    public struct HostRow: Encodable, Sendable {
+        public var name: HostName
+        public var role: RoleName
+        public var address: String
+        public var peerAddress: String?
+        public var user: String
+        public var port: Int
+        public var file: String
+    }
+
+    public var sites: [SiteRow]
+
+    public init(_ fleet: Fleet) {
+        sites = fleet.sites.map { site in
+            SiteRow(
+                name: site.name,
+                hosts: site.hosts.map {
+                    HostRow(
+                        name: $0.name, role: $0.role, address: $0.address, peerAddress: $0.peerAddress, user: $0.ssh.user,
+                        port: $0.ssh.port,
+                        file: $0.file)
+                })
+        }
+    }
+}
+
+/// JSON as the contract has it: snake_case keys in a fixed order, RFC 3339 times.
+public enum ContractJSON {
+    public static func text(_ report: some Encodable, pretty: Bool = true) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.dateEncodingStrategy = .iso8601
+        encoder.outputFormatting =
+            pretty ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(report), as: UTF8.self)
+    }
+}

@@ -1,0 +1,69 @@
+import Engine
+import ForecacheModel
+public import Logging
+import Planning
+import SSHFleet
+
+/// Looks at every host, and at Glance for the names of what lies there.
+public struct Survey: Sendable {
+    private let setup: Setup
+    private let environment: [String: String]
+    private let logger: Logger
+
+    public init(setup: Setup, environment: [String: String], logger: Logger) {
+        self.setup = setup
+        self.environment = environment
+        self.logger = logger
+    }
+
+    /// A survey needs no Glance: without it base files stay without their images' ids, and `note` says why.
+    public func report(note: (String) -> Void) async throws(Refusal) -> SurveyReport {
+        let hosts = Shells.hosts(setup, logger: logger)
+        let images = await imagesByName(note)
+        let observer = HostObserver(hosts: hosts, forks: setup.configuration.limits.forks)
+        let observed = await observer.observe(setup.fleet.hosts)
+        await hosts.close()
+        return SurveyReport(setup.fleet.hosts.map { ($0, observed[$0.name] ?? .unreachable(reason: "not surveyed")) }, images: images)
+    }
+
+    private func imagesByName(_ note: (String) -> Void) async -> [BaseFileName: ImageID] {
+        do throws(Refusal) {
+            let catalog = try Shells.catalog(setup, environment: environment, logger: logger)
+            do throws(Failure) {
+                let ids = try await catalog.images(named: nil).map { (BaseFileName(of: $0.id), $0.id) }
+                return Dictionary(ids) { first, _ in first }
+            } catch {
+                throw Refusal(error)
+            }
+        } catch {
+            note("base files are shown without their images: \(error.message ?? "")")
+            return [:]
+        }
+    }
+}
+
+/// Surveys hosts side by side, without a ledger.
+struct HostObserver: Sendable {
+    let hosts: any HostOperations
+    let forks: Forks
+
+    init(hosts: any HostOperations, forks: Int) {
+        self.hosts = hosts
+        self.forks = Forks(forks)
+    }
+
+    func observe(_ wanted: [Host]) async -> [HostName: HostObservation] {
+        await withTaskGroup(of: (HostName, HostObservation).self) { group in
+            for host in wanted { group.addTask { (host.name, await observe(host)) } }
+            return await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+        }
+    }
+
+    private func observe(_ host: Host) async -> HostObservation {
+        do throws(Failure) {
+            return .surveyed(try await forks.run { () async throws(Failure) in try await hosts.survey(host) })
+        } catch {
+            return .unreachable(reason: error.description)
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import Engine
+public import ForecacheModel
+public import FoundationEssentials
+public import Logging
+import Notifications
+
+/// Notifications as they arrive, on a temporary queue of their own: nothing is taken from the service or from others.
+public struct EventFeed: Sendable {
+    /// One notification as `events` prints it.
+    public struct Line: Encodable, Sendable {
+        public var receivedAt: Date
+        public var exchange: String
+        public var routingKey: String
+        /// The image that it names; nil where it names none.
+        public var image: ImageID?
+        public var type: String?
+        public var messageID: String?
+        public var publisher: String?
+        /// Why it could not be understood.
+        public var odd: String?
+    }
+
+    private let setup: Setup
+    private let logger: Logger
+
+    public init(setup: Setup, logger: Logger) {
+        self.setup = setup
+        self.logger = logger
+    }
+
+    /// Runs until cancelled, or until `most` lines were shown.
+    public func run(most: Int?, note: @escaping @Sendable (String) -> Void, show: @escaping @Sendable (Line) -> Void) async throws(Refusal)
+    {
+        let source = try Shells.source(setup, isTemporary: true, logger: logger)
+        let limits = setup.configuration.limits
+        let counter = Counter(most: most)
+        do throws(Failure) {
+            try await source.run { event throws(Failure) in
+                switch event {
+                case .subscribed: note("listening")
+                case .lost(let failure): note("subscription lost, trying again: \(failure)")
+                case .deliveries(let deliveries):
+                    for delivery in deliveries {
+                        show(Line(delivery, limits: limits))
+                        if await counter.isLast() { throw Failure(.cancelled, "shown as many as asked for") }
+                    }
+                }
+            }
+        } catch {
+            if error.kind != .cancelled { throw Refusal(error) }
+        }
+    }
+
+    private actor Counter {
+        private var left: Int?
+
+        init(most: Int?) { left = most }
+
+        func isLast() -> Bool {
+            left = left.map { $0 - 1 }
+            return left.map { $0 <= 0 } ?? false
+        }
+    }
+}
+
+extension EventFeed.Line {
+    fileprivate init(_ delivery: Delivery, limits: Limits) {
+        self.init(receivedAt: Date(), exchange: delivery.exchange, routingKey: delivery.routingKey)
+        switch NotificationDecoder.decode(delivery.body, limits: limits) {
+        case .image(let event):
+            image = event.image
+            type = event.type
+            messageID = event.messageID
+            publisher = event.publisher
+        case .irrelevant(let type): self.type = type
+        case .odd(let reason): odd = reason
+        }
+    }
+}

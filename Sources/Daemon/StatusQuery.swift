@@ -1,0 +1,40 @@
+import Engine
+public import ForecacheModel
+import FoundationEssentials
+import SQLiteLedger
+
+/// The ledger as `status` prints it, read from the file beside a running service or without one.
+public struct StatusQuery: Sendable {
+    private let setup: Setup
+
+    public init(setup: Setup) { self.setup = setup }
+
+    /// Placements of the setup's selection of sites and hosts; all, where there is no inventory.
+    public func report() async throws(Refusal) -> StatusReport {
+        let path = setup.configuration.state
+        guard FileManager.default.fileExists(atPath: path) else {
+            throw .failed(Failure(.permanent, "no ledger at \(path): 'forecache watch' makes it; check 'state' in the configuration"))
+        }
+        do throws(Failure) {
+            let (ledger, now) = (try SQLiteLedger.reading(path: path), Date())
+            var images: [StatusImage] = []
+            var last: ImageID?
+            repeat {
+                let page = try await ledger.images(after: last, limit: 500)
+                for image in page {
+                    let rows = try await ledger.placements(of: image.id).filter(isSelected).map { StatusPlacement($0, at: now) }
+                    if !rows.isEmpty { images.append(StatusImage(id: image.id, name: image.name, placements: rows)) }
+                }
+                last = page.last?.id
+            } while last != nil
+            let queue = StatusQueue(length: try await ledger.workCount(), nextDueAt: try await ledger.nextWorkDue())
+            return StatusReport(images: images, queue: queue, notifications: StatusNotifications())
+        } catch {
+            throw .failed(error)
+        }
+    }
+
+    private func isSelected(_ record: PlacementRecord) -> Bool {
+        setup.fleet.sites.isEmpty || setup.fleet.site(record.site) != nil
+    }
+}

@@ -1,0 +1,76 @@
+public import ForecacheModel
+public import FoundationEssentials
+import Synchronization
+
+/// Counts what happens and tells those who listen. Listeners that are slow miss events; nobody waits for them.
+public final class EngineCounters: Sendable {
+    private struct State {
+        var counters = StatusCounters()
+        var listeners: [Int: AsyncStream<StatusEvent>.Continuation] = [:]
+        var lastListener = 0
+    }
+
+    private let state = Mutex(State())
+    private let now: @Sendable () -> Date
+
+    public init(now: @escaping @Sendable () -> Date) { self.now = now }
+
+    public var snapshot: StatusCounters { state.withLock { $0.counters } }
+
+    /// The live feed from now on; ends when the consumer goes away.
+    public func events() -> AsyncStream<StatusEvent> {
+        let (stream, continuation) = AsyncStream.makeStream(of: StatusEvent.self, bufferingPolicy: .bufferingNewest(256))
+        let id = state.withLock { state in
+            state.lastListener += 1
+            state.listeners[state.lastListener] = continuation
+            return state.lastListener
+        }
+        continuation.onTermination = { [weak self] _ in self?.state.withLock { $0.listeners[id] = nil } }
+        return stream
+    }
+
+    func subscribed(_ isSubscribed: Bool) { state.withLock { $0.counters.isSubscribed = isSubscribed } }
+
+    func received(_ what: StatusCounters.Received, at moment: Date) {
+        state.withLock {
+            $0.counters.received[what, default: 0] += 1
+            $0.counters.lastEventAt = moment
+        }
+    }
+
+    func count(_ outcome: Outcome) {
+        state.withLock {
+            $0.counters.outcomes[outcome.kind, default: 0] += 1
+            $0.counters.bytesMoved += outcome.bytes
+        }
+    }
+
+    func count(refresh outcome: Outcome) {
+        let isTouched = outcome.kind == .existing
+        state.withLock {
+            if isTouched { $0.counters.refreshed += 1 } else { $0.counters.refreshFailures += 1 }
+        }
+        tell(
+            StatusEvent(
+                at: now(), kind: .refreshed, image: outcome.image, host: outcome.host, outcome: outcome.kind, reason: outcome.reason))
+    }
+
+    public func countReloadFailure() { state.withLock { $0.counters.reloadFailures += 1 } }
+
+    func report(_ report: ExecutionReport) {
+        switch report {
+        case .started(let image, let host): tell(StatusEvent(at: now(), kind: .started, image: image, host: host))
+        case .progress(let image, let host, let source, let bytes, let total):
+            tell(StatusEvent(at: now(), kind: .progress, image: image, host: host, source: source, bytes: bytes, totalBytes: total))
+        case .ended(let outcome):
+            tell(
+                StatusEvent(
+                    at: now(), kind: .ended, image: outcome.image, host: outcome.host, outcome: outcome.kind, source: outcome.source,
+                    bytes: outcome.bytes, reason: outcome.reason))
+        }
+    }
+
+    private func tell(_ event: StatusEvent) {
+        for listener in state.withLock({ Array($0.listeners.values) }) { listener.yield(event) }
+    }
+}

@@ -1,0 +1,27 @@
+public import ForecacheModel
+public import Planning
+public import Rules
+import Synchronization
+
+/// What the operator wants, as one value: a decision and its plan are always made from the same one.
+public struct Policy: Sendable {
+    public var rules: RuleSet
+    public var fleet: Fleet
+    public var defaults: PlanningDefaults
+
+    public init(rules: RuleSet, fleet: Fleet, defaults: PlanningDefaults) {
+        self.rules = rules
+        self.fleet = fleet
+        self.defaults = defaults
+    }
+}
+
+/// The policy in force; replaced as a whole.
+public final class CurrentPolicy: Sendable {
+    private let policy: Mutex<Policy>
+
+    public init(_ policy: Policy) { self.policy = Mutex(policy) }
+
+    public var value: Policy { policy.withLock { $0 } }
+    public func replace(with new: Policy) { policy.withLock { $0 = new } }
+}

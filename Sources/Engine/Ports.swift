@@ -1,0 +1,192 @@
+public import ForecacheModel
+public import FoundationEssentials
+
+// The engine's doors to the world. Each has a real shell on floor 4; `ForecacheTestSupport` has the simulated one and the conformance suite.
+
+// MARK: - Notifications in
+
+/// One message as the broker delivered it, not yet understood.
+public struct Delivery: Hashable, Sendable {
+    public var body: [UInt8]
+    public var exchange: String
+    public var routingKey: String
+    public var isRedelivered: Bool
+
+    public init(body: [UInt8], exchange: String, routingKey: String, isRedelivered: Bool = false) {
+        self.body = body
+        self.exchange = exchange
+        self.routingKey = routingKey
+        self.isRedelivered = isRedelivered
+    }
+}
+
+public enum NotificationSourceEvent: Sendable {
+    /// Bound and consuming, for the first time or again: events may have been missed before, so a resync is due.
+    case subscribed
+    /// All messages that were ready, oldest first, at most `prefetch`. They are acknowledged when the handler returns, and not before.
+    case deliveries([Delivery])
+    /// The subscription is gone; the source keeps trying by itself.
+    case lost(Failure)
+}
+
+/// Our own durable queue of OpenStack notifications.
+public protocol NotificationSource: Sendable {
+    /// Subscribes and calls `handle` one event after the other, reconnecting for ever; returns soon after cancellation. Throws only what can never heal,
+    /// and what `handle` threw (whose deliveries stay unacknowledged).
+    func run(handle: @escaping @Sendable (NotificationSourceEvent) async throws(Failure) -> Void) async throws(Failure)
+}
+
+// MARK: - Glance
+
+/// What a host needs to download one image.
+public struct DownloadGrant: Sendable {
+    public var url: String
+    public var token: Secret
+    public var expiresAt: Date
+    /// PEM file that the *host* checks the server with; nil means the host's own store.
+    public var caFileOnHost: String?
+    /// True where the operator switched verification off (`insecure` in clouds.yaml).
+    public var isInsecure: Bool
+
+    public init(url: String, token: Secret, expiresAt: Date, caFileOnHost: String? = nil, isInsecure: Bool = false) {
+        self.url = url
+        self.token = token
+        self.expiresAt = expiresAt
+        self.caFileOnHost = caFileOnHost
+        self.isInsecure = isInsecure
+    }
+}
+
+/// Glance's records.
+public protocol ImageCatalog: Sendable {
+    /// The image as Glance has it now; nil where it does not exist (any longer).
+    func image(_ id: ImageID) async throws(Failure) -> ImageFacts?
+    /// All images that we may see, or those of exactly one name, all pages. Hidden ones are included.
+    func images(named name: String?) async throws(Failure) -> [ImageFacts]
+    /// A token that lives long enough to start a download, and the URL on the given endpoint (nil: the catalog's).
+    func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant
+}
+
+// MARK: - Compute nodes
+
+/// How a base file comes into being on a host: the same value for fetch, copy and publish, so that all three name the same temporary.
+public struct BaseFileRequest: Hashable, Sendable {
+    public var image: ImageID
+    /// Exact size of the image's bytes.
+    public var bytes: Int64
+    public var digest: Digest
+    /// Bytes to leave free on the host's file system.
+    public var keepFreeBytes: Int64
+
+    public init(image: ImageID, bytes: Int64, digest: Digest, keepFreeBytes: Int64 = 0) {
+        self.image = image
+        self.bytes = bytes
+        self.digest = digest
+        self.keepFreeBytes = keepFreeBytes
+    }
+}
+
+/// How a fetch or copy ended on the host.
+public struct Transfer: Hashable, Sendable {
+    /// Bytes moved now.
+    public var bytes: Int64
+    /// Bytes that lay there from an earlier try.
+    public var resumedFrom: Int64
+    /// The base file was there already: nothing was moved, nothing is to be published.
+    public var isExisting: Bool
+
+    public init(bytes: Int64, resumedFrom: Int64 = 0, isExisting: Bool = false) {
+        self.bytes = bytes
+        self.resumedFrom = resumedFrom
+        self.isExisting = isExisting
+    }
+}
+
+/// Answer to one touch.
+public enum Touch: Hashable, Sendable {
+    /// Its age is 0 now; `bytes` as it lies there.
+    case touched(bytes: Int64)
+    case missing
+}
+
+public typealias Progress = @Sendable (_ bytesOnHost: Int64) -> Void
+
+/// What the engine can do on a compute node. Every operation is idempotent and may be cancelled; a cancelled one leaves nothing but a temporary.
+public protocol HostOperations: Sendable {
+    func survey(_ host: Host) async throws(Failure) -> HostSurvey
+    /// Brings the bytes from Glance into the host's temporary, resuming where an earlier try ended.
+    func fetch(_ request: BaseFileRequest, with grant: DownloadGrant, on host: Host, progress: @escaping Progress) async throws(Failure)
+        -> Transfer
+    /// Brings the bytes of `source`'s finished base file into the host's temporary, resuming likewise.
+    func copy(_ request: BaseFileRequest, from source: Host, on host: Host, progress: @escaping Progress) async throws(Failure) -> Transfer
+    /// Verifies size and digest, then makes the temporary the base file, never overwriting one. True where one was there already (then touched).
+    func publish(_ request: BaseFileRequest, on host: Host) async throws(Failure) -> Bool
+    /// Sets the mtime of base files to the node's now; answers for each name.
+    func touch(_ names: [BaseFileName], on host: Host) async throws(Failure) -> [BaseFileName: Touch]
+    /// Removes our own temporaries older than the age; bytes freed.
+    func sweep(olderThanSeconds: Int, on host: Host) async throws(Failure) -> Int64
+}
+
+// MARK: - Ledger
+
+/// What is known and intended, on disk. Every method is one transaction: it is committed when the method returns, or nothing of it is.
+public protocol Ledger: Sendable {
+    // Work
+    /// Commits intents, one row an image: a repeated request raises the row's generation, resets its attempts and makes it due at `now`, except for
+    /// `.resync`, which leaves a row that already waits as it is.
+    func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure)
+    /// Rows due at `now`, oldest first, without those in `excluding`.
+    func dueWork(at now: Date, excluding: Set<ImageID>, limit: Int) async throws(Failure) -> [WorkRow]
+    /// When the earliest waiting row is due; nil where there is none.
+    func nextWorkDue() async throws(Failure) -> Date?
+    /// Deletes the row, unless its generation is newer than `row`'s.
+    func finish(_ row: WorkRow) async throws(Failure)
+    /// Keeps the row for another round at `dueAt` with one more attempt, unless its generation is newer (then it stays due).
+    func postpone(_ row: WorkRow, until dueAt: Date, reason: String) async throws(Failure)
+    func workCount() async throws(Failure) -> Int
+
+    // Placements
+    /// Makes the image's wanted placements exactly `decision.placements` that are enforced: new ones pending, kept ones updated (rule, role, priority, ttl), others
+    /// unwanted (nothing is deleted). `ttlSeconds` gives the TTL that counts on each host. Also stores the image's facts (name, digest, size); `refreshAt` is recomputed
+    /// by the ledger's `RefreshSchedule` where the TTL changed.
+    func record(_ decision: Decision, ttlSeconds: [HostName: Int], at now: Date) async throws(Failure)
+    /// The image is gone from Glance: all its placements are unwanted.
+    func recordGone(_ image: ImageID, at now: Date) async throws(Failure)
+    /// Marks placements as being worked on; the mark is cleared by their outcome, and by `open` after a crash.
+    func recordStarted(_ image: ImageID, on hosts: [HostName], at now: Date) async throws(Failure)
+    /// Stores outcomes with their history, and the next refresh of what is there.
+    func record(_ outcomes: [Outcome], at now: Date) async throws(Failure)
+    /// Stores what a survey saw: host facts; for placements of that host the age of base files that are there, and "not there" for those that are not.
+    func record(_ survey: HostSurvey, at now: Date) async throws(Failure)
+    /// Stores that a host could not be surveyed.
+    func recordUnreachable(_ host: HostName, reason: String, at now: Date) async throws(Failure)
+
+    func placements(of image: ImageID) async throws(Failure) -> [PlacementRecord]
+    /// Image ids in order, after the given one: pages for `status`.
+    func images(after image: ImageID?, limit: Int) async throws(Failure) -> [LedgerImage]
+    /// Number of placements by state.
+    func placementCounts(at now: Date) async throws(Failure) -> [PlacementState: Int]
+
+    // Refresh
+    /// Wanted placements whose refresh is due, soonest expiry first.
+    func dueRefreshes(at now: Date, limit: Int) async throws(Failure) -> [PlacementRecord]
+    /// When the next wanted placement is due for a refresh; nil where there is none.
+    func nextRefresh() async throws(Failure) -> Date?
+    /// Puts off refreshes that failed: they come again at `dueAt`.
+    func postponeRefresh(_ image: ImageID, on host: HostName, until dueAt: Date, reason: String, at now: Date) async throws(Failure)
+
+    // Messages
+    func keep(_ message: OddMessage) async throws(Failure)
+    func oddMessages(limit: Int) async throws(Failure) -> [OddMessage]
+}
+
+/// An image as the ledger last saw it.
+public struct LedgerImage: Hashable, Sendable {
+    public var id: ImageID
+    public var name: String
+
+    public init(id: ImageID, name: String) {
+        self.id = id
+        self.name = name
+    }
+}

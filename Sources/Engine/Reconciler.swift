@@ -1,0 +1,159 @@
+public import ForecacheModel
+import FoundationEssentials
+public import Logging
+public import Planning
+import Rules
+
+/// The one flow: look at the image, decide, look at the hosts, plan, do it, write it down.
+public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
+    let catalog: any ImageCatalog
+    let ledger: any Ledger
+    let policy: CurrentPolicy
+    let surveyor: Surveyor<C>
+    let executor: PlanExecutor<C>
+    let counters: EngineCounters
+    let clock: C
+    let logger: Logger
+
+    public init(
+        catalog: any ImageCatalog, ledger: any Ledger, policy: CurrentPolicy, surveyor: Surveyor<C>, executor: PlanExecutor<C>,
+        counters: EngineCounters, clock: C, logger: Logger
+    ) {
+        self.catalog = catalog
+        self.ledger = ledger
+        self.policy = policy
+        self.surveyor = surveyor
+        self.executor = executor
+        self.counters = counters
+        self.clock = clock
+        self.logger = logger
+    }
+
+    /// How a round ended.
+    public enum End: Hashable, Sendable {
+        /// Nothing is left to do until something changes.
+        case settled
+        /// Something failed that another round may mend.
+        case again(reason: String)
+        /// We were told to stop in the middle.
+        case stopped
+    }
+
+    public func reconcile(_ id: ImageID, cause: WorkCause) async -> End {
+        do throws(Failure) {
+            let policy = policy.value
+            guard let facts = try await catalog.image(id) else {
+                try await ledger.recordGone(id, at: clock.now.date)
+                logger.info("image is gone from Glance", metadata: ["image": "\(id)"])
+                return .settled
+            }
+            let decision = policy.rules.decide(facts, fleet: policy.fleet, now: clock.now.date)
+            let observed = await surveyor.observations(of: enforcedHosts(decision, policy.fleet))
+            let plan = Planner.plan(decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults)
+            try await ledger.record(decision, ttlSeconds: plan.ttlByHost, at: clock.now.date)
+            try check(plan, policy.fleet, observed)
+            log(decision, plan, cause)
+            let outcomes = try await execute(plan, policy.fleet)
+            return end(after: outcomes)
+        } catch {
+            if error.kind == .cancelled { return .stopped }
+            logger.warning("reconcile failed", metadata: ["image": "\(id)", "reason": "\(error)"])
+            return .again(reason: error.description)
+        }
+    }
+
+    /// Hosts that only dry-run rules want are not even logged in to.
+    private func enforcedHosts(_ decision: Decision, _ fleet: Fleet) -> [Host] {
+        decision.placements.filter { $0.mode == .enforce }.compactMap { fleet.host($0.host) }
+    }
+
+    private func check(_ plan: Plan, _ fleet: Fleet, _ observed: [HostName: HostObservation]) throws(Failure) {
+        let violations = PlanCheck.violations(plan, fleet: fleet, observed: observed)
+        guard violations.isEmpty else {
+            throw Failure(
+                .permanent, "plan of image \(plan.image.id) is not sound, nothing was done: \(violations.joined(separator: "; "))")
+        }
+    }
+
+    private func execute(_ plan: Plan, _ fleet: Fleet) async throws(Failure) -> [Outcome] {
+        let busy = plan.steps.filter { !$0.isAtRest }.map(\.host)
+        if !busy.isEmpty { try await ledger.recordStarted(plan.image.id, on: busy, at: clock.now.date) }
+        return await executor.execute(plan, fleet: fleet, report: { counters.report($0) }) { outcome in
+            await settle(outcome, of: plan.image)
+        }
+    }
+
+    private func settle(_ outcome: Outcome, of image: ImageFacts) async {
+        counters.count(outcome)
+        logger.log(level: outcome.kind == .failed ? .warning : .notice, "\(outcome.kind.rawValue)", metadata: outcome.metadata(image))
+        if let touchedAt = outcome.touchedAt {
+            await surveyor.note(BaseFileName(of: image.id), bytes: image.sizeBytes ?? 0, on: outcome.host, at: touchedAt)
+        } else if outcome.kind == .failed {
+            await surveyor.forget(outcome.host)
+        }
+        do throws(Failure) {
+            try await ledger.record([outcome], at: clock.now.date)
+        } catch {
+            logger.error("outcome not recorded", metadata: outcome.metadata(image).merging(["reason": "\(error)"]) { $1 })
+        }
+    }
+
+    private func end(after outcomes: [Outcome]) -> End {
+        if Task.isCancelled { return .stopped }
+        let failed = outcomes.filter { $0.kind == .failed }
+        guard let first = failed.first else { return .settled }
+        return .again(
+            reason: "\(failed.count) of \(outcomes.count) hosts failed, first \(first.host): \(first.reason ?? "no reason given")")
+    }
+
+    private func log(_ decision: Decision, _ plan: Plan, _ cause: WorkCause) {
+        let metadata: Logger.Metadata = [
+            "image": "\(decision.image.id)", "name": "\(decision.image.name.printable)", "cause": "\(cause.rawValue)",
+            "rules": "\(Set(decision.placements.map(\.rule)).sorted().joined(separator: ","))",
+        ]
+        if let refusal = decision.refusal {
+            logger.debug("left alone", metadata: metadata.merging(["reason": "\(refusal)"]) { $1 })
+        } else if plan.steps.isEmpty {
+            logger.debug("left alone", metadata: metadata.merging(["reason": "no rule wants it anywhere"]) { $1 })
+        } else {
+            logger.log(level: plan.isEmpty ? .debug : .notice, "decided", metadata: metadata.merging(["plan": "\(plan.summary)"]) { $1 })
+        }
+    }
+}
+
+extension Plan {
+    var ttlByHost: [HostName: Int] { Dictionary(steps.map { ($0.host, $0.ttlSeconds) }) { first, _ in first } }
+
+    /// `dcn1 via direct: fetch dcn1-compute-0, dcn1-compute-1; …`
+    public var summary: String {
+        sites.map { site in
+            let verbs = Dictionary(grouping: site.steps, by: \.verb).sorted { $0.key < $1.key }
+            let parts = verbs.map { "\($0.key) \($0.value.map(\.host.rawValue).joined(separator: ", "))" }
+            return "\(site.site) via \(site.via.rawValue): \(parts.joined(separator: "; "))"
+        }.joined(separator: " | ")
+    }
+}
+
+extension Step {
+    /// The contract's word for the action.
+    public var verb: String {
+        switch action {
+        case .fetch: "fetch"
+        case .copy: "copy"
+        case .touch: "touch"
+        case .none: "none"
+        }
+    }
+}
+
+extension Outcome {
+    fileprivate func metadata(_ facts: ImageFacts) -> Logger.Metadata {
+        var metadata: Logger.Metadata = ["image": "\(image)", "name": "\(facts.name.printable)", "site": "\(site)", "host": "\(host)"]
+        if let via { metadata["via"] = "\(via.rawValue)" }
+        if let source { metadata["source"] = "\(source)" }
+        if kind == .cached { metadata["bytes"] = "\(bytes)" }
+        if let digest { metadata["digest"] = "\(digest)" }
+        if let reason { metadata["reason"] = "\(reason)" }
+        return metadata
+    }
+}

@@ -1,0 +1,72 @@
+import ForecacheModel
+import FoundationEssentials
+public import Logging
+import Rules
+
+/// Looks at every known image again: at start, after each reconnect, on reload, and every `interval`. An event that was lost costs at most that long.
+public actor Resync<C: Clock> where C.Instant == WallInstant {
+    private let catalog: any ImageCatalog
+    private let ledger: any Ledger
+    private let policy: CurrentPolicy
+    private let interval: Duration
+    private let clock: C
+    private let logger: Logger
+    private let workWakeup: Wakeup
+    private let wakeup = Wakeup()
+    private var failures = 0
+
+    public init(
+        catalog: any ImageCatalog, ledger: any Ledger, policy: CurrentPolicy, intervalSeconds: Int, clock: C, logger: Logger,
+        workWakeup: Wakeup
+    ) {
+        self.catalog = catalog
+        self.ledger = ledger
+        self.policy = policy
+        self.interval = .seconds(intervalSeconds)
+        self.clock = clock
+        self.logger = logger
+        self.workWakeup = workWakeup
+    }
+
+    /// Runs until cancelled.
+    public func run() async {
+        while !Task.isCancelled {
+            var pause = interval
+            do throws(Failure) {
+                try await queueEverything()
+                failures = 0
+            } catch {
+                failures += 1
+                // Glance being away is common at start-up; the events keep coming meanwhile.
+                pause = min(interval, .seconds(5 * failures))
+                logger.warning("resync failed", metadata: ["reason": "\(error)", "again_in_seconds": "\(Int(pause.seconds))"])
+            }
+            await wakeup.sleep(until: clock.now.advanced(by: pause), clock: clock)
+        }
+    }
+
+    public func requestNow() async { await wakeup.wake() }
+
+    /// Images that no rule wants and that the ledger never knew need no row.
+    private func queueEverything() async throws(Failure) {
+        let (policy, now) = (policy.value, clock.now.date)
+        var ids = try await knownImages()
+        for facts in try await catalog.images(named: nil) where !ids.contains(facts.id) {
+            if !policy.rules.decide(facts, fleet: policy.fleet, now: now).placements.isEmpty { ids.insert(facts.id) }
+        }
+        try await ledger.request(ids.sorted(), cause: .resync, at: now)
+        logger.debug("resync", metadata: ["images": "\(ids.count)"])
+        await workWakeup.wake()
+    }
+
+    private func knownImages() async throws(Failure) -> Set<ImageID> {
+        var ids: Set<ImageID> = []
+        var last: ImageID?
+        repeat {
+            let page = try await ledger.images(after: last, limit: 1000)
+            ids.formUnion(page.map(\.id))
+            last = page.last?.id
+        } while last != nil
+        return ids
+    }
+}

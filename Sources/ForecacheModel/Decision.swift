@@ -1,0 +1,82 @@
+/// Whether a rule acts or only reports.
+public enum RuleMode: String, Hashable, Sendable, Codable {
+    case enforce
+    /// Decided and reported, never done.
+    case dryRun = "dry-run"
+}
+
+/// What the rules say about one image, with the reasons, also for "leave alone". `explain`, `plan` and the log print this same value.
+public struct Decision: Hashable, Sendable, Codable {
+    public var image: ImageFacts
+    /// One verdict a rule, in evaluation order (priority, then file order).
+    public var rules: [RuleVerdict]
+    /// At most one a host, ordered by site and host. Hosts that no rule wants are not listed.
+    public var placements: [Placement]
+    /// Set where no rule was asked, because the image itself must not be cached (not active, hidden, …).
+    public var refusal: String?
+
+    public init(image: ImageFacts, rules: [RuleVerdict] = [], placements: [Placement] = [], refusal: String? = nil) {
+        self.image = image
+        self.rules = rules
+        self.placements = placements
+        self.refusal = refusal
+    }
+}
+
+/// One rule's word on one image.
+public struct RuleVerdict: Hashable, Sendable, Codable {
+    public var rule: String
+    public var file: String
+    /// 1-based.
+    public var line: Int
+    public var matched: Bool
+    /// The conditions that decided, with the values that were compared.
+    public var reasons: [String]
+    /// Number of hosts that the rule wants the image on.
+    public var placements: Int
+
+    public init(rule: String, file: String, line: Int, matched: Bool, reasons: [String], placements: Int) {
+        self.rule = rule
+        self.file = file
+        self.line = line
+        self.matched = matched
+        self.reasons = reasons
+        self.placements = placements
+    }
+}
+
+/// An image wanted on a host, with the rule that won and why.
+public struct Placement: Hashable, Sendable, Codable {
+    public var image: ImageID
+    public var site: SiteName
+    public var role: RoleName
+    public var host: HostName
+    /// The rule whose `deliver` and `ttl` count: highest priority, then file order. `by hand` where an operator named the image.
+    public var rule: String
+    /// Other rules that want it too.
+    public var alsoWantedBy: [String]
+    public var mode: RuleMode
+    /// 0…100, higher first.
+    public var priority: Int
+    public var via: Via?
+    /// The rule's own `ttl:`; nil leaves it to the host's.
+    public var ttlSeconds: Int?
+    public var reasons: [String]
+
+    public init(
+        image: ImageID, site: SiteName, role: RoleName, host: HostName, rule: String, alsoWantedBy: [String] = [],
+        mode: RuleMode = .enforce, priority: Int = 50, via: Via? = nil, ttlSeconds: Int? = nil, reasons: [String] = []
+    ) {
+        self.image = image
+        self.site = site
+        self.role = role
+        self.host = host
+        self.rule = rule
+        self.alsoWantedBy = alsoWantedBy
+        self.mode = mode
+        self.priority = priority
+        self.via = via
+        self.ttlSeconds = ttlSeconds
+        self.reasons = reasons
+    }
+}

@@ -1,0 +1,32 @@
+/// The one error at ports. `kind` says what to do about it, so that retry never parses text.
+public struct Failure: Error, Hashable, Sendable {
+    public enum Kind: String, Hashable, Sendable, Codable {
+        /// Trying again later can help: a connection, a 5xx, a full disk.
+        case retriable
+        /// Trying again changes nothing until an operator or tenant acts: a refused key, a 403, a digest that does not match.
+        case permanent
+        /// The process cannot go on: a ledger that cannot be written.
+        case fatal
+        /// We were told to stop.
+        case cancelled
+    }
+
+    public var kind: Kind
+    /// What we tried, on which host and image, what came back and what to do. Safe to log: holds no secret.
+    public var context: String
+    /// The message of the error below, where there is one.
+    public var cause: String?
+
+    public init(_ kind: Kind, _ context: String, cause: String? = nil) {
+        self.kind = kind
+        self.context = context
+        self.cause = cause
+    }
+
+    /// The same failure told from one floor higher: `context` first, what came from below as its cause.
+    public func wrapped(_ outer: String) -> Failure { Failure(kind, outer, cause: description) }
+}
+
+extension Failure: CustomStringConvertible {
+    public var description: String { cause.map { "\(context): \($0)" } ?? context }
+}

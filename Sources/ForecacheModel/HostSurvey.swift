@@ -1,0 +1,89 @@
+public import FoundationEssentials
+
+/// What lies on one host, as its node program reported it.
+public struct HostSurvey: Hashable, Sendable, Codable {
+    public var host: HostName
+    /// The controller's clock when the survey came in.
+    public var surveyedAt: Date
+    /// The node's clock minus the controller's; ages are computed on the node's clock and so do not suffer from it.
+    public var clockSkewSeconds: Double
+    /// `remove_unused_original_minimum_age_seconds` of the node's nova.conf; nil where it is not readable or not set.
+    public var ttlSeconds: Int?
+    /// `force_raw_images`; nil where it is not set (Nova's default is true).
+    public var forcesRawImages: Bool?
+    public var imagesType: String?
+    public var freeBytes: Int64
+    public var totalBytes: Int64
+    /// Tools that the node program found: `curl`, `sha512sum`, `qemu-img`, `sftp`, …
+    public var tools: Set<String>
+    /// False where the cache directory does not exist yet.
+    public var hasCacheDirectory: Bool
+    public var baseFiles: [BaseFile]
+    /// Bytes in our own unfinished temporaries.
+    public var temporaryBytes: Int64
+
+    public init(
+        host: HostName, surveyedAt: Date, clockSkewSeconds: Double = 0, ttlSeconds: Int? = nil, forcesRawImages: Bool? = nil,
+        imagesType: String? = nil, freeBytes: Int64 = 0, totalBytes: Int64 = 0, tools: Set<String> = [], hasCacheDirectory: Bool = true,
+        baseFiles: [BaseFile] = [], temporaryBytes: Int64 = 0
+    ) {
+        self.host = host
+        self.surveyedAt = surveyedAt
+        self.clockSkewSeconds = clockSkewSeconds
+        self.ttlSeconds = ttlSeconds
+        self.forcesRawImages = forcesRawImages
+        self.imagesType = imagesType
+        self.freeBytes = freeBytes
+        self.totalBytes = totalBytes
+        self.tools = tools
+        self.hasCacheDirectory = hasCacheDirectory
+        self.baseFiles = baseFiles
+        self.temporaryBytes = temporaryBytes
+    }
+}
+
+/// `<instances>/_base/<sha1 of the image UUID text>` as it lies on a host.
+public struct BaseFile: Hashable, Sendable, Codable {
+    /// 40 lower-case hexadecimal digits.
+    public var name: BaseFileName
+    public var bytes: Int64
+    public var allocatedBytes: Int64
+    /// The node's clock at the survey minus the file's mtime.
+    public var ageSeconds: Double
+
+    public init(name: BaseFileName, bytes: Int64, allocatedBytes: Int64, ageSeconds: Double) {
+        self.name = name
+        self.bytes = bytes
+        self.allocatedBytes = allocatedBytes
+        self.ageSeconds = ageSeconds
+    }
+}
+
+/// 40 lower-case hexadecimal digits; `Planning` derives it from an `ImageID`.
+public struct BaseFileName: Hashable, Comparable, Sendable, CustomStringConvertible {
+    public let text: String
+
+    public init?(_ text: String) {
+        guard text.utf8.count == 40, text.utf8.allSatisfy(Hexadecimal.isDigit), text == text.lowercased() else { return nil }
+        self.text = text
+    }
+
+    public var description: String { text }
+
+    public static func < (left: Self, right: Self) -> Bool { left.text < right.text }
+}
+
+extension BaseFileName: Codable {
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        guard let name = BaseFileName(try container.decode(String.self)) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "not a base file's name")
+        }
+        self = name
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(text)
+    }
+}

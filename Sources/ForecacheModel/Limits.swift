@@ -1,0 +1,39 @@
+/// Every bound of the program in one value, each with its unit and its reason. An operator changes them under `limits:`.
+public struct Limits: Hashable, Sendable, Codable {
+    /// Hosts that work at once, in all: SSH sessions and transfers the controller follows.
+    public var forks = 50
+    /// Hosts of one site that work at once: Ansible's own default, so that nobody's Glance or proxy is loaded more than before.
+    public var forksPerSite = 5
+    /// Images that are reconciled at once: bounds memory and Glance's API load.
+    public var imagesAtOnce = 8
+    /// How long a survey of a host counts, in seconds: the node program checks again before it moves a byte, so this only saves log-ins.
+    public var surveyMaxAgeSeconds = 600
+    /// First wait after a failed round, in seconds; doubled each time, with jitter.
+    public var backoffSeconds = 5
+    /// Longest wait between rounds, in seconds: tried for as long as it is wanted, but a dead host costs one log-in an hour.
+    public var backoffMaxSeconds = 3600
+    /// A download or copy that moves no byte for so long is given up, in seconds.
+    public var stallSeconds = 60
+    /// Deadline of a survey, touch or sweep, in seconds: these are quick unless the node is ill.
+    public var commandSeconds = 60
+    /// Deadline of digest, fsync and link of one base file, in seconds: a spinning disk reads 50 GiB in about ten minutes.
+    public var publishSeconds = 3600
+    /// Longest line that a node may send, in bytes: our own program's lines are far shorter.
+    public var nodeLineBytes = 16384
+    /// Largest notification that is parsed, in bytes: image payloads are a few KiB.
+    public var messageBytes = 1 << 20
+    /// Messages kept for a look because they could not be understood.
+    public var oddMessages = 200
+    /// Outcomes kept as history in the ledger.
+    public var history = 100_000
+    /// Touches sent to one host in one command: keeps a line of standard input short and progress visible.
+    public var touchesPerCommand = 500
+    /// Temporaries older than this are swept, in seconds: longer than any back-off, so that a resumed download finds its bytes.
+    public var temporarySeconds = 2 * 86400
+    /// Drain on SIGTERM, in seconds: systemd's default stop timeout is 90.
+    public var drainSeconds = 15
+    /// Server-sent event clients at once.
+    public var statusClients = 32
+
+    public init() {}
+}

@@ -1,0 +1,93 @@
+import Engine
+import ForecacheModel
+import Foundation
+
+extension LedgerRule {
+    /// Intents and messages.
+    func checkWork(on ledger: any Ledger) async throws {
+        let now = LedgerSample.now
+        let (first, second, third) = (try LedgerSample.image(1), try LedgerSample.image(2), try LedgerSample.image(3))
+        switch self {
+        case .aRequestIsOneRowAnImage:
+            try expect(try await ledger.nextWorkDue(), nil, "next due of an empty ledger")
+            try await ledger.request([], cause: .event, at: now)
+            try await ledger.request([first, second, first], cause: .event, at: now)
+            try await ledger.request([second], cause: .event, at: now)
+            try expect(try await ledger.workCount(), 2, "rows")
+            try expect(try await ledger.nextWorkDue(), now, "next due")
+        case .aRequestRenewsARow:
+            try await ledger.request([first], cause: .event, at: now)
+            let row = try await onlyRow(ledger, at: now)
+            try await ledger.postpone(row, until: now.later(100), reason: "later")
+            try await ledger.request([first], cause: .byHand, at: now.later(5))
+            let renewed = try await onlyRow(ledger, at: now.later(5))
+            try expect(renewed.generation > row.generation, true, "generation raised")
+            try expect(renewed.attempts, 0, "attempts")
+            try expect(renewed.cause, .byHand, "cause")
+            try expect(renewed.dueAt, now.later(5), "due")
+            try expect(renewed.queuedAt, now, "queued")
+        case .resyncLeavesARowThatWaits:
+            try await ledger.request([first], cause: .event, at: now)
+            let row = try await onlyRow(ledger, at: now)
+            try await ledger.postpone(row, until: now.later(100), reason: "later")
+            try await ledger.request([first, second], cause: .resync, at: now.later(1))
+            try expect(try await ledger.dueWork(at: now.later(1), excluding: [], limit: 9).map(\.image), [second], "due")
+            let later = try await ledger.dueWork(at: now.later(100), excluding: [second], limit: 9)
+            try expect(later.map(\.attempts), [1], "attempts of the row that waited")
+            try expect(later.map(\.generation), [row.generation], "its generation")
+        case .dueWorkIsOldestFirst:
+            try await ledger.request([third], cause: .event, at: now)
+            try await ledger.request([first], cause: .event, at: now.later(1))
+            try await ledger.request([second], cause: .event, at: now.later(9))
+            try expect(try await ledger.dueWork(at: now.later(1), excluding: [], limit: 9).map(\.image), [third, first], "due")
+            try expect(try await ledger.dueWork(at: now.later(9), excluding: [], limit: 2).map(\.image), [third, first], "two of three")
+            try expect(try await ledger.dueWork(at: now.later(9), excluding: [], limit: 0).count, 0, "none asked for")
+            try expect(try await ledger.dueWork(at: now.later(-1), excluding: [], limit: 9).count, 0, "before any is due")
+        case .dueWorkLeavesOutWhatIsExcluded:
+            try await ledger.request([first, second, third], cause: .event, at: now)
+            try expect(try await ledger.dueWork(at: now, excluding: [first, second], limit: 1).map(\.image), [third], "due")
+        case .finishDeletesUnlessRequestedAgain:
+            try await ledger.request([first], cause: .event, at: now)
+            let row = try await onlyRow(ledger, at: now)
+            try await ledger.request([first], cause: .event, at: now.later(1))
+            try await ledger.finish(row)
+            let again = try await onlyRow(ledger, at: now.later(1))
+            try await ledger.finish(again)
+            try expect(try await ledger.workCount(), 0, "rows")
+            try await ledger.finish(again)
+        case .aFinishedGenerationNeverComesAgain:
+            try await ledger.request([first], cause: .event, at: now)
+            let row = try await onlyRow(ledger, at: now)
+            try await ledger.finish(row)
+            try await ledger.request([first], cause: .event, at: now.later(1))
+            try await ledger.finish(row)
+            try expect(try await ledger.workCount(), 1, "rows after a second finish of the old row")
+        case .postponeKeepsTheRowUnlessRequestedAgain:
+            try await ledger.request([first], cause: .event, at: now)
+            var row = try await onlyRow(ledger, at: now)
+            try await ledger.postpone(row, until: now.later(50), reason: "later")
+            try expect(try await ledger.dueWork(at: now.later(49), excluding: [], limit: 9).count, 0, "due before its time")
+            try expect(try await ledger.nextWorkDue(), now.later(50), "next due")
+            row = try await onlyRow(ledger, at: now.later(50))
+            try expect(row.attempts, 1, "attempts")
+            try await ledger.request([first], cause: .event, at: now.later(60))
+            try await ledger.postpone(row, until: now.later(900), reason: "later")
+            try expect(try await onlyRow(ledger, at: now.later(60)).attempts, 0, "attempts of the newer request")
+        case .oddMessagesAreKept:
+            let message = OddMessage(receivedAt: now, exchange: "glance", routingKey: "notifications.info", reason: "no JSON", excerpt: "{")
+            try await ledger.keep(message)
+            var newer = message
+            newer.receivedAt = now.later(1)
+            try await ledger.keep(newer)
+            try expect(try await ledger.oddMessages(limit: 1), [newer], "newest")
+            try expect(try await ledger.oddMessages(limit: 9), [newer, message], "all")
+        default: throw BrokenLedgerRule(rule: self, what: "has no check")
+        }
+    }
+
+    private func onlyRow(_ ledger: any Ledger, at now: Date) async throws -> WorkRow {
+        let rows = try await ledger.dueWork(at: now, excluding: [], limit: 9)
+        guard let row = rows.first, rows.count == 1 else { throw BrokenLedgerRule(rule: self, what: "one row is due: found \(rows)") }
+        return row
+    }
+}

@@ -1,0 +1,38 @@
+public import Engine
+public import ForecacheModel
+import FoundationEssentials
+
+/// Glance's records as a test writes them.
+public actor ScriptedCatalog: ImageCatalog {
+    private var records: [ImageID: ImageFacts] = [:]
+    private var failure: Failure?
+    public private(set) var reads = 0
+
+    public init(_ images: [ImageFacts] = []) { for image in images { records[image.id] = image } }
+
+    public func put(_ image: ImageFacts) { records[image.id] = image }
+    public func change(_ id: ImageID, _ change: @Sendable (inout ImageFacts) -> Void) {
+        guard var image = records[id] else { return }
+        change(&image)
+        records[id] = image
+    }
+    public func delete(_ id: ImageID) { records[id] = nil }
+    /// Every call fails so, until it is set to nil.
+    public func fail(with failure: Failure?) { self.failure = failure }
+
+    public func image(_ id: ImageID) async throws(Failure) -> ImageFacts? {
+        reads += 1
+        if let failure { throw failure }
+        return records[id]
+    }
+
+    public func images(named name: String?) async throws(Failure) -> [ImageFacts] {
+        if let failure { throw failure }
+        return records.values.filter { name == nil || $0.name == name }.sorted { $0.id < $1.id }
+    }
+
+    public func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant {
+        if let failure { throw failure }
+        return DownloadGrant(url: "\(endpoint ?? "http://glance")/v2/images/\(id)/file", token: Secret("token"), expiresAt: .distantFuture)
+    }
+}

@@ -1,0 +1,189 @@
+public import Engine
+public import ForecacheModel
+import Foundation
+public import Logging
+
+/// Glance's records, asked through Keystone's catalog. Any number of callers may ask at once; each call ends soon after its task is cancelled.
+///
+/// Source: Glance's api-ref v2, "List images", "Show image", "Download binary image data".
+public final class OpenStackCatalog: ImageCatalog {
+    private let credentials: Credentials
+    private let http: HTTPClient
+    let keystone: Keystone
+    private let logger: Logger
+    private let pageSize: Int
+
+    /// A token for a download lasts at least this long, in seconds: hosts may wait for a free fork before they start.
+    static let downloadTokenSeconds = 600.0
+    /// Images of one listing: far more than any cloud has, and it bounds what a Glance gone wrong can make us keep.
+    static let mostImages = 200_000
+    static let mostPages = 10_000
+
+    /// Throws only where the process cannot have a thread.
+    public convenience init(credentials: Credentials, limits: Limits, logger: Logger) throws(Failure) {
+        // An API answers sooner than a transfer moves, so half of the transfers' patience is enough.
+        let deadlines = HTTPDeadlines(stallSeconds: max(1, limits.stallSeconds / 2))
+        try self.init(credentials: credentials, logger: logger, deadlines: deadlines, pageSize: 200)
+    }
+
+    init(
+        credentials: Credentials, logger: Logger, deadlines: HTTPDeadlines, pageSize: Int,
+        now: @escaping @Sendable () -> Date = { WallClock().now.date }
+    ) throws(Failure) {
+        let tls = TLSOptions(
+            caFile: credentials.caFile, certificateFile: credentials.certificateFile, keyFile: credentials.keyFile,
+            isInsecure: credentials.isInsecure)
+        self.credentials = credentials
+        self.logger = logger
+        self.pageSize = pageSize
+        http = try HTTPClient(tls: tls, deadlines: deadlines)
+        keystone = Keystone(credentials: credentials, http: http, now: now)
+        if credentials.isInsecure { logger.warning("certificates are not checked", metadata: ["source": "\(credentials.source)"]) }
+    }
+
+    public func image(_ id: ImageID) async throws(Failure) -> ImageFacts? {
+        let (request, response) = try await get("/images/\(id)")
+        if response.status == 404 { return nil }
+        try accept(request, response)
+        let facts: ImageFacts
+        do throws(ImageRecord.Refusal) { facts = try ImageRecord.read(response.body) } catch {
+            let what = "\(request.name): Glance's record of image \(id) cannot be used; mend the image"
+            throw Failure(.permanent, what, cause: error.description)
+        }
+        guard facts.id == id else {
+            throw Failure(.permanent, "\(request.name): Glance answered with image \(facts.id); is something between us and Glance?")
+        }
+        return facts
+    }
+
+    public func images(named name: String?) async throws(Failure) -> [ImageFacts] {
+        var found: [ImageID: ImageFacts] = [:]
+        // Glance lists either hidden images or the others, never both.
+        for isHidden in [false, true] {
+            var query = "limit=\(pageSize)&os_hidden=\(isHidden)"
+            // With the operator spelled out, Glance takes everything behind the first colon as the name: colons, commas and quotes included.
+            if let name { query += "&name=eq:\(ServiceURL.queryValue(name))" }
+            for facts in try await pages(query) where name == nil || facts.name == name { found[facts.id] = facts }
+        }
+        return found.values.sorted { $0.id < $1.id }
+    }
+
+    public func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant {
+        let token = try await keystone.token(lastingSeconds: Self.downloadTokenSeconds)
+        let root = if let endpoint { ServiceURL.glanceV2(endpoint) } else { try glanceRoot(token) }
+        guard ServiceURL.origin(of: root) != nil else {
+            let shown = Printable.text(Array(ServiceURL.withoutQuery(root).utf8), limit: 200)
+            throw Failure(.permanent, "image \(id): Glance's address '\(shown)' is not an http or https URL; check `glance:` of the site")
+        }
+        let url = "\(root)/images/\(id)/file"
+        return DownloadGrant(url: url, token: token.text, expiresAt: token.expiresAt, isInsecure: credentials.isInsecure)
+    }
+
+    /// Logs in, finds Glance and asks it for one image: everything that a later call needs. The version is Glance's own word, such as `v2.15`.
+    public func ping() async throws(Failure) -> (glanceURL: String, glanceVersion: String) {
+        let (request, response) = try await get("/images?limit=1")
+        try accept(request, response)
+        let root = try await glanceRoot(keystone.token())
+        let versions = HTTPRequest(service: "Glance", url: String(root.dropLast(3)) + "/versions")
+        return (root, GlanceVersions.current(try await http.send(versions).body) ?? "unknown")
+    }
+
+    // MARK: - Pages
+
+    private func pages(_ firstQuery: String) async throws(Failure) -> [ImageFacts] {
+        var found: [ImageFacts] = []
+        var query: String? = firstQuery
+        var seen: Set<String> = []
+        while let current = query {
+            guard seen.insert(current).inserted, seen.count <= Self.mostPages, found.count <= Self.mostImages else {
+                let what = "\(credentials.source): Glance's list of images does not end (\(found.count) so far)"
+                throw Failure(.permanent, "\(what); check Glance and any proxy before it")
+            }
+            let (request, response) = try await get("/images?\(current)")
+            if seen.count > 1, response.status == 400 || response.status == 404 {
+                // The image that the page begins after was deleted meanwhile.
+                let came = "answered \(response.status) \(response.excerpt())"
+                throw Failure(.retriable, "\(request.name): the list changed while it was read; try again", cause: came)
+            }
+            try accept(request, response)
+            let page: ImagePage
+            do throws(ImageRecord.Refusal) { page = try ImagePage.read(response.body) } catch {
+                let what = "\(request.name): the answer is not a list of images; is Glance's endpoint right?"
+                throw Failure(.permanent, what, cause: error.description)
+            }
+            for reason in page.refused { logger.warning("image record not understood", metadata: ["reason": "\(reason)"]) }
+            found += page.images
+            query = if let next = page.next { try nextQuery(next, after: request) } else { nil }
+        }
+        return found
+    }
+
+    /// Only the query of `next` is used: Glance writes its path without a proxy's prefix, and no answer may lead us to another server.
+    private func nextQuery(_ next: String, after request: HTTPRequest) throws(Failure) -> String {
+        let isPath = next.hasPrefix("/") && !next.hasPrefix("//")
+        let isElsewhere = !isPath && ServiceURL.origin(of: next) != ServiceURL.origin(of: request.url)
+        guard !isElsewhere, let mark = next.firstIndex(of: "?"), next.utf8.count <= 8192 else {
+            let shown = Printable.text(Array(ServiceURL.withoutQuery(next).utf8), limit: 200)
+            let what = "\(request.name): the next page is said to be at '\(shown)', which is not followed"
+            throw Failure(.permanent, "\(what); check Glance's public_endpoint")
+        }
+        return String(next[next.index(after: mark)...])
+    }
+
+    // MARK: - Asking Glance
+
+    /// GET below Glance's v2 root. A token that Glance does not take is renewed once.
+    private func get(_ path: String) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
+        let token = try await keystone.token()
+        let first = try await get(path, token)
+        guard first.1.status == 401 else { return first }
+        logger.info("token refused, renewing", metadata: ["url": "\(ServiceURL.withoutQuery(first.0.url))"])
+        return try await get(path, keystone.token(refused: token.text))
+    }
+
+    private func get(_ path: String, _ token: Token) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
+        let headers = [HTTPRequest.Header("X-Auth-Token", token.text), HTTPRequest.Header("Accept", "application/json")]
+        let request = HTTPRequest(service: "Glance", url: try glanceRoot(token) + path, headers: headers)
+        let response = try await http.send(request)
+        logger.debug("asked Glance", metadata: ["url": "\(ServiceURL.withoutQuery(request.url))", "status": "\(response.status)"])
+        return (request, response)
+    }
+
+    private func glanceRoot(_ token: Token) throws(Failure) -> String {
+        if let endpoint = credentials.imageEndpoint { return ServiceURL.glanceV2(endpoint) }
+        return ServiceURL.glanceV2(try token.catalog.imageEndpoint(credentials))
+    }
+
+    private func accept(_ request: HTTPRequest, _ response: HTTPResponse) throws(Failure) {
+        let tokens = request.headers.filter { $0.name == "X-Auth-Token" }.map(\.value)
+        let came = "answered \(response.status) \(response.excerpt(hiding: tokens))"
+        switch response.status {
+        case 200: return
+        case 401:
+            throw Failure(
+                .permanent, "\(request.name): Glance refuses a fresh token; check Glance's [keystone_authtoken] and the clocks", cause: came
+            )
+        case 403:
+            throw Failure(.permanent, "\(request.name): Glance forbids it; check the roles of \(credentials.source)", cause: came)
+        case 404: throw Failure(.permanent, "\(request.name): not there; check Glance's endpoint in the catalog", cause: came)
+        case 429, 500...: throw Failure(.retriable, "\(request.name): Glance cannot answer now; is Glance healthy?", cause: came)
+        default: throw Failure(.permanent, "\(request.name): an answer we cannot use; check Glance's endpoint in the catalog", cause: came)
+        }
+    }
+}
+
+/// Glance's answer to `GET /versions`.
+private struct GlanceVersions: Decodable {
+    struct Version: Decodable {
+        var id: String
+        var status: String
+    }
+
+    var versions: [Version]
+
+    /// Nil where the answer is something else: a proxy may hide this path, and then we do without.
+    static func current(_ body: [UInt8]) -> String? {
+        let answer = try? JSONDecoder().decode(GlanceVersions.self, from: Data(body))
+        return answer?.versions.first { $0.status == "CURRENT" }.map { Printable.text(Array($0.id.utf8), limit: 20) }
+    }
+}

@@ -1,0 +1,95 @@
+public import ForecacheModel
+public import FoundationEssentials
+
+/// Everything that will be done for one image: immutable, every choice and every fallback is in it, and the executor only obeys.
+public struct Plan: Hashable, Sendable, Codable {
+    public var image: ImageFacts
+    /// In name order; sites without a placement are left out.
+    public var sites: [SitePlan]
+
+    public init(image: ImageFacts, sites: [SitePlan]) {
+        self.image = image
+        self.sites = sites
+    }
+
+    public var steps: [Step] { sites.flatMap(\.steps) }
+    /// True where no step would change anything on any host.
+    public var isEmpty: Bool { steps.allSatisfy(\.isAtRest) }
+}
+
+/// What happens on one site.
+public struct SitePlan: Hashable, Sendable, Codable {
+    public var site: SiteName
+    public var via: Via
+    /// Hosts that work at once.
+    public var forks: Int
+    /// Copies at once from one host.
+    public var copiesAtOnce: Int
+    /// Glance endpoint of this site; nil means the catalog's.
+    public var glance: String?
+    /// Bytes to leave free on every host.
+    public var keepFreeBytes: Int64
+    /// In execution order: fetches before the copies that need them.
+    public var steps: [Step]
+
+    public init(
+        site: SiteName, via: Via, forks: Int, copiesAtOnce: Int, glance: String? = nil, keepFreeBytes: Int64 = 0, steps: [Step]
+    ) {
+        self.site = site
+        self.via = via
+        self.forks = forks
+        self.copiesAtOnce = copiesAtOnce
+        self.glance = glance
+        self.keepFreeBytes = keepFreeBytes
+        self.steps = steps
+    }
+}
+
+/// What happens on one host.
+public struct Step: Hashable, Sendable, Codable {
+    public enum Action: Hashable, Sendable, Codable {
+        /// Bytes from Glance.
+        case fetch
+        /// Bytes from another host of the site, once that one has them. Where the copy fails: fetched from Glance if `fallsBackToGlance`.
+        case copy(from: HostName, fallsBackToGlance: Bool)
+        /// The base file is there: its mtime is set to now.
+        case touch
+        /// Nothing is done, and why.
+        case none(Rest)
+    }
+
+    /// Why a host is left alone.
+    public enum Rest: Hashable, Sendable, Codable {
+        /// The base file is there and young enough; its age was 0 at this time of the controller's clock.
+        case fresh(since: Date)
+        /// Only rules in dry-run mode want it.
+        case dryRun
+        /// The host cannot use base files (rbd).
+        case unsupported(String)
+        /// The survey failed: a failure to be tried again.
+        case unreachable(String)
+    }
+
+    public var host: HostName
+    public var role: RoleName
+    public var action: Action
+    public var rule: String
+    public var priority: Int
+    /// The TTL that counts on this host, in seconds.
+    public var ttlSeconds: Int
+    public var reasons: [String]
+
+    public init(host: HostName, role: RoleName, action: Action, rule: String, priority: Int, ttlSeconds: Int, reasons: [String]) {
+        self.host = host
+        self.role = role
+        self.action = action
+        self.rule = rule
+        self.priority = priority
+        self.ttlSeconds = ttlSeconds
+        self.reasons = reasons
+    }
+
+    public var isAtRest: Bool {
+        if case .none = action { true } else { false }
+    }
+}

@@ -1,0 +1,147 @@
+public import ForecacheModel
+import FoundationEssentials
+
+/// What is known of a host when a plan is made.
+public enum HostObservation: Hashable, Sendable {
+    case surveyed(HostSurvey)
+    /// The survey failed: nothing is planned there but a retry.
+    case unreachable(reason: String)
+}
+
+/// The operator's defaults that a plan needs.
+public struct PlanningDefaults: Hashable, Sendable {
+    public var via: Via
+    public var forks: Int
+    /// Copies at once from a proxy; nil: as many as forks.
+    public var copiesAtOnce: Int?
+    public var ttl: TTLDefaults
+    /// `ignore_proxy_error`: a copy that fails falls back to Glance.
+    public var copyFallsBackToGlance: Bool
+    public var keepFreeBytes: Int64
+
+    public init(
+        via: Via = .direct, forks: Int = Limits().forksPerSite, copiesAtOnce: Int? = nil, ttl: TTLDefaults = TTLDefaults(),
+        copyFallsBackToGlance: Bool = true, keepFreeBytes: Int64 = 0
+    ) {
+        self.via = via
+        self.forks = forks
+        self.copiesAtOnce = copiesAtOnce
+        self.ttl = ttl
+        self.copyFallsBackToGlance = copyFallsBackToGlance
+        self.keepFreeBytes = keepFreeBytes
+    }
+}
+
+/// Where the TTL of a host comes from when its own nova.conf does not say: the role's (TripleO's `<Role>Parameters`), then the default.
+public struct TTLDefaults: Hashable, Sendable {
+    public var seconds: Int
+    public var roles: [RoleName: Int]
+
+    /// Nova's own default is 86400 s.
+    public init(seconds: Int = 86400, roles: [RoleName: Int] = [:]) {
+        self.seconds = seconds
+        self.roles = roles
+    }
+
+    /// The node's nova.conf wins: it is what the janitor obeys. A rule's own `ttl` may only shorten it, since a longer one would let the file expire.
+    public func seconds(for placement: Placement, surveyed: Int?) -> Int {
+        let ofHost = surveyed ?? roles[placement.role] ?? seconds
+        return min(ofHost, placement.ttlSeconds ?? ofHost)
+    }
+}
+
+/// Makes a plan from a decision and what lies on the hosts. Pure: the same inputs give the same plan, and planning again once it is done gives only touches or nothing.
+public enum Planner {
+    /// Touches of base files younger than this would change nothing that matters: planning right after a transfer is a no-op.
+    static let youngSeconds = 60.0
+
+    public static func plan(
+        _ decision: Decision, fleet: Fleet, observed: [HostName: HostObservation], defaults: PlanningDefaults,
+        touchesFreshFiles: Bool = false
+    ) -> Plan {
+        let bySite = Dictionary(grouping: decision.placements, by: \.site)
+        let sites = fleet.sites.flatMap { site in
+            let byVia = Dictionary(grouping: bySite[site.name] ?? []) { $0.via ?? site.settings.via ?? defaults.via }
+            return byVia.keys.sorted { $0.rawValue < $1.rawValue }.map { via in
+                SitePlanner(
+                    site: site, via: via, placements: byVia[via] ?? [], image: decision.image, observed: observed, defaults: defaults,
+                    touchesFreshFiles: touchesFreshFiles
+                ).plan()
+            }
+        }
+        return Plan(image: decision.image, sites: sites)
+    }
+}
+
+private struct SitePlanner {
+    let site: Site
+    let via: Via
+    let placements: [Placement]
+    let image: ImageFacts
+    let observed: [HostName: HostObservation]
+    let defaults: PlanningDefaults
+    let touchesFreshFiles: Bool
+
+    func plan() -> SitePlan {
+        let forks = max(1, site.settings.forks ?? defaults.forks)
+        var steps = placements.sorted { ($1.priority, $0.host) < ($0.priority, $1.host) }.map(localStep)
+        if via == .proxy { steps = throughProxy(steps) }
+        return SitePlan(
+            site: site.name, via: via, forks: forks, copiesAtOnce: max(1, defaults.copiesAtOnce ?? forks), glance: site.settings.glance,
+            keepFreeBytes: site.settings.keepFreeBytes ?? defaults.keepFreeBytes, steps: steps)
+    }
+
+    /// What the host needs when only itself and Glance are looked at.
+    private func localStep(_ placement: Placement) -> Step {
+        var surveyedTTL: Int?
+        let (action, why): (Step.Action, String)
+        switch observed[placement.host] {
+        case .surveyed(let survey):
+            surveyedTTL = survey.ttlSeconds
+            (action, why) = self.action(on: survey, placement)
+        case .unreachable(let reason): (action, why) = (.none(.unreachable(reason)), "not reachable: \(reason)")
+        case nil: (action, why) = (.none(.unreachable("not surveyed")), "not surveyed")
+        }
+        return Step(
+            host: placement.host, role: placement.role, action: action, rule: placement.rule, priority: placement.priority,
+            ttlSeconds: defaults.ttl.seconds(for: placement, surveyed: surveyedTTL), reasons: placement.reasons + [why])
+    }
+
+    private func action(on survey: HostSurvey, _ placement: Placement) -> (Step.Action, String) {
+        if placement.mode == .dryRun { return (.none(.dryRun), "rule \(placement.rule) is in dry-run mode") }
+        if survey.imagesType == "rbd" {
+            let why = "images_type is rbd, which does not use the image cache"
+            return (.none(.unsupported(why)), why)
+        }
+        let name = BaseFileName(of: image.id)
+        guard let file = survey.baseFiles.first(where: { $0.name == name }) else { return (.fetch, "no base file \(name)") }
+        let why = "base file \(name) is there, \(Int(max(0, file.ageSeconds))) s old"
+        if file.ageSeconds < Planner.youngSeconds, !touchesFreshFiles {
+            return (.none(.fresh(since: survey.surveyedAt.addingTimeInterval(-max(0, file.ageSeconds)))), why)
+        }
+        return (.touch, why)
+    }
+
+    /// One host fetches, the others copy from it. The operator's own choice comes first, then a host that has the base file already.
+    private func throughProxy(_ steps: [Step]) -> [Step] {
+        let missing = Set(steps.filter { $0.action == .fetch }.map(\.host))
+        let holders = Set(steps.map(\.host).filter(hasBaseFile))
+        let order = site.hosts.map(\.name)
+        let seed =
+            [site.settings.seed ?? order.first].compactMap { $0 }.first { holders.contains($0) || missing.contains($0) }
+            ?? order.first(where: holders.contains) ?? order.first(where: missing.contains)
+        guard let seed, !missing.isEmpty else { return steps }
+        let copies = steps.filter { $0.action == .fetch && $0.host != seed }.map { step in
+            var copy = step
+            copy.action = .copy(from: seed, fallsBackToGlance: defaults.copyFallsBackToGlance)
+            copy.reasons.append("copies from proxy \(seed)")
+            return copy
+        }
+        return steps.filter { $0.action != .fetch || $0.host == seed } + copies
+    }
+
+    private func hasBaseFile(_ host: HostName) -> Bool {
+        guard case .surveyed(let survey) = observed[host] else { return false }
+        return survey.baseFiles.contains { $0.name == BaseFileName(of: image.id) }
+    }
+}

@@ -1,0 +1,236 @@
+/// A shell pattern that a whole text must match: `*`, `?`, `[abc]`, `[a-z]`, `[!abc]`, and `{site}` or `{role}`, which capture a name.
+/// Case counts. `[*]` is a literal star. Takes at most subject length × longest stretch between stars steps, whatever the text is.
+final class Glob: Sendable {
+    let source: String
+    /// What `{…}` it holds, in order.
+    let captures: [Capture]
+    /// The text that it stands for where it has no wildcard and no capture.
+    let literal: String?
+    /// Nil where the pattern is not ASCII. Texts that are ASCII, nearly all, are compared as bytes; others as characters, so that `é` is one `?` and
+    /// equal however it is encoded.
+    private let onBytes: GlobProgram<UInt8>?
+    private let onCharacters: GlobProgram<Character>
+
+    /// `isFilledIn`: the pattern captures nothing itself but has captured names put in place, so they may stand anywhere.
+    init(_ source: String, isFilledIn: Bool = false) throws(PatternError) {
+        let program = try GlobReader(source, isFilledIn: isFilledIn).read()
+        self.source = source
+        self.captures = program.tokens.compactMap { if case .capture(let capture) = $0 { capture } else { nil } }
+        self.literal = program.isLiteral ? source : nil
+        self.onBytes = program.onBytes
+        self.onCharacters = program
+    }
+
+    func matches(_ subject: Subject, steps: inout Int) -> Bool {
+        if subject.isASCII, let onBytes { return onBytes.matches(subject.bytes, steps: &steps) }
+        return onCharacters.matches(Array(subject.text), steps: &steps)
+    }
+
+    /// The captured names, each the shortest possible from left to right; nil where the text does not match.
+    func capture(_ subject: Subject, steps: inout Int) -> Binding? {
+        guard subject.bytes.count <= Bounds.capturedSubjectBytes else { return nil }
+        if subject.isASCII, let onBytes { return onBytes.capture(subject.bytes, steps: &steps) }
+        return onCharacters.capture(Array(subject.text), steps: &steps)
+    }
+}
+
+/// What a pattern can capture for use in targets.
+enum Capture: String, Hashable, Sendable, CaseIterable {
+    case site, role
+
+    var token: String { "{\(rawValue)}" }
+}
+
+/// The names that one match captured; nil where the branch that matched captures none.
+struct Binding: Hashable, Sendable {
+    var site: String?
+    var role: String?
+
+    subscript(capture: Capture) -> String? {
+        get {
+            switch capture {
+            case .site: site
+            case .role: role
+            }
+        }
+        set {
+            switch capture {
+            case .site: site = newValue
+            case .role: role = newValue
+            }
+        }
+    }
+
+    /// Both bindings in one; nil where they give one capture two names.
+    func joined(_ other: Binding) -> Binding? {
+        if let site, let theirs = other.site, site != theirs { return nil }
+        if let role, let theirs = other.role, role != theirs { return nil }
+        return Binding(site: site ?? other.site, role: role ?? other.role)
+    }
+}
+
+/// What is wrong with a pattern; the reader adds the place.
+struct PatternError: Error, Hashable, Sendable {
+    var message: String
+
+    init(_ message: String) { self.message = message }
+}
+
+/// Bounds on what is compared, so that no tenant's text can keep the engine busy.
+enum Bounds {
+    /// Characters of a pattern: the longest that anyone reads.
+    static let patternCharacters = 500
+    /// Bytes of a text that is compared with a pattern. Glance's names and tags have at most 255 characters; a property may have 64 KiB.
+    static let subjectBytes = 4096
+    /// Bytes of a text that names are captured from: 255 characters of four bytes.
+    static let capturedSubjectBytes = 1020
+    /// Rules of all files together.
+    static let rules = 10_000
+}
+
+/// What a glob is compared with one by one.
+protocol GlobElement: Comparable, Sendable {
+    /// Letters, digits, `.`, `_` and `-`: what names of sites and roles are made of.
+    var isNameElement: Bool { get }
+    static func text(of elements: ArraySlice<Self>) -> String
+}
+
+extension UInt8: GlobElement {
+    var isNameElement: Bool {
+        switch self {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+            UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+            true
+        default: false
+        }
+    }
+
+    static func text(of elements: ArraySlice<UInt8>) -> String { String(decoding: elements, as: UTF8.self) }
+}
+
+extension Character: GlobElement {
+    var isNameElement: Bool { asciiValue?.isNameElement ?? false }
+
+    static func text(of elements: ArraySlice<Character>) -> String { String(elements) }
+}
+
+/// A glob's tokens over bytes or characters.
+struct GlobProgram<Element: GlobElement>: Sendable {
+    enum Token: Sendable {
+        case literal(Element)
+        case one
+        case many
+        /// Index into `sets`.
+        case set(Int)
+        case capture(Capture)
+    }
+
+    struct ElementSet: Sendable {
+        var ranges: [ClosedRange<Element>]
+        var isNegated: Bool
+
+        func contains(_ element: Element) -> Bool { ranges.contains { $0.contains(element) } != isNegated }
+    }
+
+    var tokens: [Token] = []
+    var sets: [ElementSet] = []
+
+    /// Goes back to the last star only: what an earlier star took can never help a later one.
+    func matches(_ subject: [Element], steps: inout Int) -> Bool {
+        var token = 0
+        var position = 0
+        var star: (token: Int, position: Int)?
+        while position < subject.count {
+            steps += 1
+            if token < tokens.count {
+                if case .many = tokens[token] {
+                    token += 1
+                    if token == tokens.count { return true }
+                    star = (token, position)
+                    continue
+                }
+                if accepts(tokens[token], subject[position]) {
+                    token += 1
+                    position += 1
+                    continue
+                }
+            }
+            guard let last = star else { return false }
+            star = (last.token, last.position + 1)
+            (token, position) = (last.token, last.position + 1)
+        }
+        while token < tokens.count, case .many = tokens[token] { token += 1 }
+        return token == tokens.count
+    }
+
+    func capture(_ subject: [Element], steps: inout Int) -> Binding? {
+        // Nearly all texts differ from the pattern before its first capture.
+        for (index, token) in tokens.enumerated() {
+            guard case .literal(let wanted) = token else { break }
+            guard index < subject.count, subject[index] == wanted else { return nil }
+        }
+        var search = CaptureSearch(program: self, subject: subject)
+        defer { steps += search.steps }
+        return search.matches(token: 0, position: 0) ? search.binding : nil
+    }
+
+    fileprivate func accepts(_ token: Token, _ element: Element) -> Bool {
+        switch token {
+        case .literal(let wanted): wanted == element
+        case .one: true
+        case .set(let index): sets[index].contains(element)
+        case .many, .capture: false
+        }
+    }
+}
+
+/// Finds the leftmost shortest captures, remembering dead ends so that none is walked into twice.
+private struct CaptureSearch<Element: GlobElement> {
+    let program: GlobProgram<Element>
+    let subject: [Element]
+    var binding = Binding()
+    var steps = 0
+    /// By token: a star or capture that found no end from here finds none further on either, as long as the same stretch goes on.
+    private var deadFrom: [Int: Range<Int>] = [:]
+
+    init(program: GlobProgram<Element>, subject: [Element]) {
+        self.program = program
+        self.subject = subject
+    }
+
+    /// Recurses once a star or capture, of which a pattern has at most 500.
+    mutating func matches(token start: Int, position from: Int) -> Bool {
+        var token = start
+        var position = from
+        while token < program.tokens.count {
+            steps += 1
+            switch program.tokens[token] {
+            case .literal, .one, .set:
+                guard position < subject.count, program.accepts(program.tokens[token], subject[position]) else { return false }
+                token += 1
+                position += 1
+            case .many:
+                return firstEnd(token, from: position, atLeast: 0) { _ in true } != nil
+            case .capture(let capture):
+                guard let end = firstEnd(token, from: position, atLeast: 1, while: \.isNameElement) else { return false }
+                binding[capture] = Element.text(of: subject[position..<end])
+                return true
+            }
+        }
+        return position == subject.count
+    }
+
+    /// The nearest end of a star or capture from which the rest of the pattern matches.
+    private mutating func firstEnd(_ token: Int, from start: Int, atLeast least: Int, while allowed: (Element) -> Bool) -> Int? {
+        if let dead = deadFrom[token], dead.contains(start) { return nil }
+        var end = start
+        while true {
+            if end - start >= least, matches(token: token + 1, position: end) { return end }
+            guard end < subject.count, allowed(subject[end]) else { break }
+            steps += 1
+            end += 1
+        }
+        deadFrom[token] = start..<(end + 1)
+        return nil
+    }
+}

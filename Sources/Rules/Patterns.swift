@@ -1,0 +1,128 @@
+/// A list of patterns of which one must match. A class for the same reason as `Rule`.
+final class Patterns: Sendable {
+    let list: [Pattern]
+    let captures: Set<Capture>
+    /// `does not match glob "golden"`: how reasons go on where none matches.
+    let failure: String
+    /// ` matches glob "golden"`, one a pattern, and ` matches excluded "golden"` for conditions under `not`.
+    let success: [String]
+    let exclusion: [String]
+    /// The reason of a tag condition that fails, made beforehand because it is by far the most frequent reason.
+    let noTag: [String]
+
+    init(_ list: [Pattern]) {
+        self.list = list
+        self.captures = Set(list.flatMap(\.captures))
+        let shown = list.prefix(5).map(\.said).joined(separator: ", ")
+        let these = list.count == 1 ? shown : "any of \(shown)\(list.count > 5 ? " and \(list.count - 5) more" : "")"
+        self.failure = " does not match \(these)"
+        self.success = list.map { " matches \($0.said)" }
+        self.exclusion = list.map { " matches excluded \($0.quoted)" }
+        self.noTag = ["no tag matches \(these)"]
+    }
+
+    /// The texts, where all are literals.
+    var literals: [String]? {
+        let texts = list.compactMap { if case .literal(let text, _) = $0 { text } else { nil } }
+        return texts.count == list.count ? texts : nil
+    }
+
+    /// Index of the first pattern that matches.
+    func firstMatch(_ subject: Subject) -> Int? {
+        for index in list.indices where list[index].matches(subject) { return index }
+        return nil
+    }
+}
+
+/// One pattern for a text.
+enum Pattern: Sendable {
+    /// Compared as a whole; `isGlob` only says how the operator wrote it.
+    case literal(String, isGlob: Bool)
+    case glob(Glob)
+    case regex(LinearRegex)
+
+    /// A glob, or a literal where the text has no wildcard.
+    static func glob(reading text: String) throws(PatternError) -> Pattern {
+        let glob = try Glob(text)
+        return glob.literal.map { .literal($0, isGlob: true) } ?? .glob(glob)
+    }
+
+    var captures: [Capture] {
+        switch self {
+        case .glob(let glob): glob.captures
+        case .literal, .regex: []
+        }
+    }
+
+    var quoted: String {
+        switch self {
+        case .literal(let text, _): Quoted.text(text)
+        case .glob(let glob): Quoted.text(glob.source)
+        case .regex(let regex): Quoted.text(regex.source)
+        }
+    }
+
+    var said: String {
+        switch self {
+        case .literal(_, isGlob: false): quoted
+        case .literal(_, isGlob: true), .glob: "glob \(quoted)"
+        case .regex: "regex \(quoted)"
+        }
+    }
+
+    /// A subject that is too long for patterns must not come here (`Subject.isTooLong`).
+    func matches(_ subject: Subject) -> Bool {
+        var steps = 0
+        switch self {
+        case .literal(let text, _): return text == subject.text
+        case .glob(let glob):
+            if glob.captures.isEmpty { return glob.matches(subject, steps: &steps) }
+            return glob.capture(subject, steps: &steps) != nil
+        case .regex(let regex): return regex.isFound(in: subject.text, steps: &steps)
+        }
+    }
+
+    /// What it captures from a text; nil where the text does not match.
+    func capture(_ subject: Subject) -> Binding? {
+        var steps = 0
+        if case .glob(let glob) = self, !glob.captures.isEmpty { return glob.capture(subject, steps: &steps) }
+        return matches(subject) ? Binding() : nil
+    }
+}
+
+/// A text of an image, made ready for many comparisons.
+struct Subject: Sendable {
+    let text: String
+    let bytes: [UInt8]
+    let isASCII: Bool
+
+    init(_ text: String) {
+        self.text = text
+        self.bytes = Array(text.utf8)
+        self.isASCII = bytes.allSatisfy { $0 < 0x80 } && !bytes.contains(UInt8(ascii: "\r"))
+    }
+
+    var isTooLong: Bool { bytes.count > Bounds.subjectBytes }
+}
+
+/// Texts that tenants chose, fit for a terminal and a log line: quoted, cut, and without control or direction characters.
+enum Quoted {
+    static let mostCharacters = 100
+
+    static func text(_ text: String) -> String {
+        if text.utf8.count <= mostCharacters, text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") }) {
+            return "\"\(text)\""
+        }
+        var shown = ""
+        for scalar in text.unicodeScalars.prefix(mostCharacters) {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned, .surrogate:
+                shown += "\\u{\(String(scalar.value, radix: 16))}"
+            default:
+                if scalar == "\"" { shown += "\\" }
+                shown.unicodeScalars.append(scalar)
+            }
+        }
+        return "\"\(shown)\(text.unicodeScalars.count > mostCharacters ? "…" : "")\""
+    }
+}

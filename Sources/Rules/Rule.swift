@@ -1,0 +1,169 @@
+public import ForecacheModel
+import StrictYAML
+
+/// One rule as read from a file: which images, where to, how. An immutable class, because decisions walk over thousands of rules and one reference is
+/// cheaper to pass on than a dozen.
+public final class Rule: Sendable {
+    /// Unique over all files.
+    public let name: String
+    public let mode: RuleMode
+    /// 0…100, higher first.
+    public let priority: Int
+    /// Nil leaves it to the site.
+    public let via: Via?
+    /// Nil leaves it to the host.
+    public let ttlSeconds: Int?
+    /// Where the rule begins; line 1-based.
+    public var file: String { place.file }
+    public var line: Int { place.line }
+
+    let place: Place
+    let match: Match
+    let targets: Targets
+    /// The text of match and targets without layout, to find rules that say the same.
+    let fingerprint: String
+
+    init(
+        name: String, mode: RuleMode, priority: Int, via: Via?, ttlSeconds: Int?, place: Place, match: Match, targets: Targets,
+        fingerprint: String
+    ) {
+        self.name = name
+        self.mode = mode
+        self.priority = priority
+        self.via = via
+        self.ttlSeconds = ttlSeconds
+        self.place = place
+        self.match = match
+        self.targets = targets
+        self.fingerprint = fingerprint
+    }
+}
+
+/// A condition tree. Empty lists do not occur: the reader refuses them.
+indirect enum Match: Sendable {
+    /// `captures`: some branch captures names, so that all branches are looked at.
+    case all([Match])
+    case any([Match], captures: Bool)
+    case not(Match)
+    case always
+    case condition(Condition)
+
+    var captures: Set<Capture> {
+        switch self {
+        case .all(let branches), .any(let branches, _): branches.reduce(into: []) { $0.formUnion($1.captures) }
+        case .not, .always: []
+        case .condition(let condition): condition.captures
+        }
+    }
+
+    /// The condition without which nothing holds and which is looked at first, where the tree begins with one.
+    var leadingCondition: Condition? {
+        switch self {
+        case .all(let branches): branches.first?.leadingCondition
+        case .condition(let condition): condition
+        case .any, .not, .always: nil
+        }
+    }
+
+    /// Whether `test` holds for some condition of the tree.
+    func contains(where test: (Condition) -> Bool) -> Bool {
+        switch self {
+        case .all(let branches), .any(let branches, _): branches.contains { $0.contains(where: test) }
+        case .not(let branch): branch.contains(where: test)
+        case .always: false
+        case .condition(let condition): test(condition)
+        }
+    }
+}
+
+/// One comparison with an image.
+enum Condition: Sendable {
+    case tag(Patterns)
+    case text(TextField, Patterns)
+    case property(PropertyTest)
+    /// Bytes, and the operator's own way to write them.
+    case minSize(Int64, written: String)
+    case maxSize(Int64, written: String)
+    case createdWithin(seconds: Int, written: String)
+    case hidden(Bool)
+
+    var captures: Set<Capture> {
+        switch self {
+        case .tag(let patterns), .text(_, let patterns): patterns.captures
+        case .property(let test): test.captures
+        case .minSize, .maxSize, .createdWithin, .hidden: []
+        }
+    }
+}
+
+/// The texts of an image that every image has at most one of. Raw values are the words of rule files.
+enum TextField: String, Sendable, CaseIterable {
+    case name, visibility, owner, id, status
+    case diskFormat = "disk_format"
+    case containerFormat = "container_format"
+    /// The image property `role`.
+    case role
+
+    /// Place in `allCases`.
+    var index: Int {
+        switch self {
+        case .name: 0
+        case .visibility: 1
+        case .owner: 2
+        case .id: 3
+        case .status: 4
+        case .diskFormat: 5
+        case .containerFormat: 6
+        case .role: 7
+        }
+    }
+
+    /// How reasons name it.
+    var label: String {
+        switch self {
+        case .role: "property \"role\""
+        case .name, .visibility, .owner, .id, .status, .diskFormat, .containerFormat: rawValue
+        }
+    }
+
+    func text(of image: ImageFacts) -> String? {
+        switch self {
+        case .name: image.name
+        case .visibility: image.visibility
+        case .owner: image.owner
+        case .id: image.id.text
+        case .status: image.status.rawValue
+        case .diskFormat: image.diskFormat
+        case .containerFormat: image.containerFormat
+        case .role: image.properties["role"]
+        }
+    }
+}
+
+/// What a custom property is compared with.
+final class PropertyTest: Sendable {
+    let name: String
+    let test: Test
+    /// What is said of images without the property.
+    let absence: String
+
+    init(name: String, test: Test) {
+        self.name = name
+        self.absence = "image has no property \(Quoted.text(name))"
+        self.test = test
+    }
+
+    enum Test: Sendable {
+        case exists(Bool)
+        case patterns(Patterns)
+        case min(Double, written: String)
+        case max(Double, written: String)
+    }
+
+    var captures: Set<Capture> {
+        switch test {
+        case .patterns(let patterns): patterns.captures
+        case .exists, .min, .max: []
+        }
+    }
+}

@@ -1,0 +1,171 @@
+import ForecacheModel
+import StrictYAML
+
+/// Reads rule files one after the other, gathering all problems. A rule with a problem is left out.
+struct RuleReader {
+    private(set) var rules: [Rule] = []
+    private(set) var problems = Problems()
+    private var places: [String: Place] = [:]
+
+    mutating func read(_ text: String, path: String) {
+        guard let root = Value.parse(text, file: path, problems: &problems), var file = Mapping(root, "a rule file", &problems) else {
+            return
+        }
+        refuseKeysWithoutValue(file, "a rule file", required: ["apiVersion", "rules"])
+        if let value = file.require("apiVersion", &problems), let version = value.string("apiVersion", &problems), version != "forecache/v1"
+        {
+            problems.add(value.place, "apiVersion must be 'forecache/v1', not \(value.kind)")
+        }
+        if let list = file.require("rules", &problems)?.sequence("rules", &problems) {
+            for value in list { readRule(value) }
+        }
+        file.finish(&problems)
+    }
+
+    private mutating func readRule(_ value: Value) {
+        let before = problems.list.count
+        guard var mapping = Mapping(value, "a rule", &problems) else { return }
+        refuseKeysWithoutValue(mapping, "a rule", required: ["name", "match"])
+        let nameValue = mapping.require("name", &problems)
+        let name = nameValue.flatMap { readName($0) }
+        let mode = mapping.take("mode")?.word("mode", as: ModeWord.self, &problems)
+        let priority = mapping.take("priority")?.integer("priority", in: 0...100, &problems)
+        let matchValue = mapping.require("match", &problems)
+        var matchReader = MatchReader()
+        let match = matchValue.flatMap { matchReader.read($0, &problems) }
+        let targetsValue = mapping.take("targets")
+        let targets = targetsValue.flatMap { readTargets($0) } ?? Targets()
+        let via = mapping.take("deliver").flatMap { readDeliver($0) }
+        let ttlSeconds = mapping.take("ttl").flatMap { readTTL($0) }
+        for key in ["for", "select"] { refuseAsNotAvailable(key, in: &mapping) }
+        mapping.finish(&problems)
+
+        if let match, problems.list.count == before { checkCaptures(match, targets, at: targetsValue?.place ?? value.place) }
+        guard problems.list.count == before, let name, let match, let matchValue else { return }
+        guard rules.count < Bounds.rules else { return problems.add(value.place, "more than \(Bounds.rules) rules") }
+        rules.append(
+            Rule(
+                name: name, mode: mode?.mode ?? .enforce, priority: priority ?? 50, via: via, ttlSeconds: ttlSeconds, place: value.place,
+                match: match, targets: targets, fingerprint: matchValue.plainText + " " + (targetsValue?.plainText ?? "")))
+    }
+
+    private mutating func readName(_ value: Value) -> String? {
+        guard let name = value.string("name", &problems) else { return nil }
+        guard !name.isEmpty, name.count <= 100, Quoted.text(name) == "\"\(name)\"" else {
+            problems.add(value.place, "a rule's name must have 1 to 100 printable characters")
+            return nil
+        }
+        guard name != RuleSet.byHandName else {
+            problems.add(value.place, "the name '\(name)' is taken: it marks what an operator caches without a rule")
+            return nil
+        }
+        if let other = places[name] {
+            problems.add(value.place, "rule name '\(name)' is used already at \(other)")
+            return nil
+        }
+        places[name] = value.place
+        return name
+    }
+
+    private mutating func readTargets(_ value: Value) -> Targets? {
+        guard var mapping = Mapping(value, "targets", &problems) else { return nil }
+        refuseKeysWithoutValue(mapping, "targets")
+        let targets = Targets(
+            sites: mapping.take("sites").flatMap { readPatterns($0, "targets.sites") },
+            roles: mapping.take("roles").flatMap { readPatterns($0, "targets.roles") },
+            hosts: mapping.take("hosts").flatMap { readPatterns($0, "targets.hosts") })
+        mapping.finish(&problems)
+        return targets
+    }
+
+    private mutating func readPatterns(_ value: Value, _ what: String) -> [TargetPattern]? {
+        guard let texts = MatchReader.texts(value, what, &problems) else { return nil }
+        var patterns: [TargetPattern] = []
+        for (text, place) in texts {
+            do {
+                patterns.append(try TargetPattern(text, at: place))
+            } catch {
+                problems.add(place, "glob '\(text.prefix(60))' of \(what) \(error.message)")
+            }
+        }
+        return patterns
+    }
+
+    private mutating func readDeliver(_ value: Value) -> Via? {
+        guard var mapping = Mapping(value, "deliver", &problems) else { return nil }
+        refuseKeysWithoutValue(mapping, "deliver")
+        let viaValue = mapping.take("via")
+        let via = viaValue?.word("deliver.via", as: Via.self, &problems)
+        if let via, let viaValue, NotAvailable.vias.contains(via) {
+            problems.add(viaValue.place, NotAvailable.message("deliver.via '\(via.rawValue)'"))
+        }
+        for key in ["rate_limit", "window", "max_size"] { refuseAsNotAvailable(key, in: &mapping, of: "deliver.") }
+        mapping.finish(&problems)
+        return via
+    }
+
+    private mutating func readTTL(_ value: Value) -> Int? {
+        guard let seconds = value.seconds("ttl", &problems) else { return nil }
+        if seconds < 1 { problems.add(value.place, "ttl must be at least 1s") }
+        return seconds
+    }
+
+    private mutating func refuseAsNotAvailable(_ key: String, in mapping: inout Mapping, of parent: String = "") {
+        guard let entry = mapping.entries.first(where: { $0.key == key }) else { return }
+        _ = mapping.take(key)
+        problems.add(entry.keyPlace, NotAvailable.message("'\(parent)\(key)'"))
+    }
+
+    /// `sites:` with nothing behind it would else count as "not given" and widen the rule to every site.
+    /// Keys that are required anyway have their own message.
+    private mutating func refuseKeysWithoutValue(_ mapping: Mapping, _ what: String, required: [String] = []) {
+        for entry in mapping.entries where entry.value.content == .null && !required.contains(entry.key) {
+            problems.add(entry.keyPlace, "key '\(entry.key)' in \(what) has no value; give one or leave the key out")
+        }
+    }
+
+    /// What is captured must be used, or the rule would go further than it reads; what is used must be captured.
+    private mutating func checkCaptures(_ match: Match, _ targets: Targets, at place: Place) {
+        for capture in Capture.allCases {
+            switch (match.captures.contains(capture), targets.captures.contains(capture)) {
+            case (true, false):
+                problems.add(place, "match captures \(capture.token) but targets do not use it; add it to targets or write '*' in match")
+            case (false, true):
+                problems.add(place, "targets use \(capture.token) but no condition of match captures it")
+            case (true, true), (false, false): break
+            }
+        }
+    }
+
+    private enum ModeWord: String, CaseIterable {
+        case enforce
+        case dryRun = "dry-run"
+
+        var mode: RuleMode {
+            switch self {
+            case .enforce: .enforce
+            case .dryRun: .dryRun
+            }
+        }
+    }
+}
+
+/// What the rule language has but this version does not act upon: refused, for silence would look like obedience.
+enum NotAvailable {
+    static let vias: Set<Via> = [.relay, .novaAPI]
+
+    static func message(_ what: String) -> String { "\(what) is not available in this version yet" }
+}
+
+extension Value {
+    /// The content on one line, whatever its layout.
+    fileprivate var plainText: String {
+        switch content {
+        case .null: "null"
+        case .scalar(let text, _): Quoted.text(text)
+        case .sequence(let values): "[\(values.map(\.plainText).joined(separator: ","))]"
+        case .mapping(let entries):
+            "{\(entries.map { "\(Quoted.text($0.key)):\($0.value.plainText)" }.sorted().joined(separator: ","))}"
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import ForecacheModel
+import Foundation
+import GRDB
+
+/// How our values lie in columns.
+extension ImageID {
+    /// The UUID's 16 bytes: they sort as its lower-case text does.
+    var blob: Data {
+        var data = Data(capacity: 16)
+        var high: UInt8?
+        for digit in text.utf8 where digit != UInt8(ascii: "-") {
+            let nibble =
+                digit < UInt8(ascii: "a") ? digit - UInt8(ascii: "0") : digit - UInt8(ascii: "a") + 10
+            if let upper = high {
+                data.append(upper << 4 | nibble)
+                high = nil
+            } else {
+                high = nibble
+            }
+        }
+        return data
+    }
+
+    init(blob: Data) throws {
+        let hex = Array(Hexadecimal.text(blob).utf8)
+        var text: [UInt8] = []
+        for (index, digit) in hex.enumerated() {
+            if [8, 12, 16, 20].contains(index) { text.append(UInt8(ascii: "-")) }
+            text.append(digit)
+        }
+        guard let id = ImageID(String(decoding: text, as: UTF8.self)) else {
+            throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "image id")
+        }
+        self = id
+    }
+}
+
+extension Date {
+    var column: Double { timeIntervalSince1970 }
+
+    init(column: Double) { self.init(timeIntervalSince1970: column) }
+}
+
+extension String {
+    /// Text from nodes, brokers and tenants, cut to what is worth keeping, so that nobody outside fills the disk with it. Without NUL, at which SQLite's own
+    /// tools would cut it silently.
+    func bounded(_ bytes: Int = 2000) -> String {
+        guard utf8.count > bytes || utf8.contains(0) else { return self }
+        return String(decoding: utf8.prefix(bytes).filter { $0 != 0 }, as: UTF8.self)
+    }
+}
+
+extension Database {
+    /// Statements are few and fixed: each is prepared once a connection.
+    func run(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws {
+        try cachedStatement(sql: sql).execute(arguments: arguments)
+    }
+
+    func integer(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws
+        -> Int64?
+    {
+        try Int64.fetchOne(cachedStatement(sql: sql), arguments: arguments)
+    }
+
+    /// Keep the cursor in a variable while a row of it is used: the row is the statement's own.
+    func rows(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws
+        -> RowCursor
+    {
+        try Row.fetchCursor(cachedStatement(sql: sql), arguments: arguments)
+    }
+}
+
+extension Row {
+    /// Throws where a damaged file holds something else than the column's type; `row[index]` would end the process.
+    func at<Value: DatabaseValueConvertible & StatementColumnConvertible>(_ index: Int) throws
+        -> Value
+    {
+        try decode(Value.self, atIndex: index)
+    }
+}

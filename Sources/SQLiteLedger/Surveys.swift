@@ -1,0 +1,86 @@
+public import ForecacheModel
+public import Foundation
+import GRDB
+import Planning
+
+extension SQLiteLedger {
+    /// What was learnt after the survey was taken stays: a base file may have been made or touched while its answer was under way.
+    public func record(_ survey: HostSurvey, at now: Date) async throws(Failure) {
+        let refresh = refresh
+        try await write("record the survey of \(survey.host)") { db in
+            let host = try Keys(db, at: now).host(survey.host)
+            try db.run(
+                """
+                UPDATE hosts SET reachable = 1, surveyed_at = ?, ttl_seconds = ?, clock_skew_seconds = ?, images_type = ?, free_bytes = ?,
+                    error = NULL, updated_at = ?
+                WHERE id = ?
+                """,
+                [
+                    survey.surveyedAt.column, survey.ttlSeconds, survey.clockSkewSeconds,
+                    survey.imagesType?.bounded(64), survey.freeBytes,
+                    now.column, host,
+                ])
+            for change in try changes(db, survey, host, refresh) {
+                try db.run(
+                    "UPDATE placements SET touched_at = ?, refresh_at = ?, bytes = ?, updated_at = ? WHERE image = ? AND host = ?",
+                    [change.touchedAt, change.refreshAt, change.bytes, now.column, change.image, host])
+            }
+        }
+    }
+
+    public func recordUnreachable(_ host: HostName, reason: String, at now: Date)
+        async throws(Failure)
+    {
+        try await write("record that \(host) is unreachable") { db in
+            let key = try Keys(db, at: now).host(host)
+            try db.run(
+                "UPDATE hosts SET reachable = 0, error = ?, updated_at = ? WHERE id = ?",
+                [reason.bounded(), now.column, key])
+        }
+    }
+}
+
+private struct Change {
+    var image: Int64
+    var touchedAt: Double?
+    var refreshAt: Double?
+    var bytes: Int64
+}
+
+/// Placements of the host that read otherwise than the ledger has them. Differences below a second are how exactly ages are known; writing those would
+/// rewrite every row of the host at each survey.
+private func changes(
+    _ db: Database, _ survey: HostSurvey, _ host: Int64, _ schedule: RefreshSchedule
+) throws -> [Change] {
+    let there = Dictionary(survey.baseFiles.map { ($0.name.text, $0) }) { first, _ in first }
+    let surveyedAt = survey.surveyedAt.column
+    var changes: [Change] = []
+    let rows = try db.rows(
+        """
+        SELECT p.image, i.uuid, i.base_file, p.touched_at, p.bytes, p.ttl_seconds, p.wanted, p.last_outcome
+        FROM placements p JOIN images i ON i.id = p.image WHERE p.host = ?
+        """, [host])
+    while let row = try rows.next() {
+        let known: Double? = try row.at(3)
+        if let known, known > surveyedAt { continue }
+        guard let file = there[try row.at(2)] else {
+            if known != nil { changes.append(Change(image: try row.at(0), bytes: 0)) }
+            continue
+        }
+        let touchedAt = surveyedAt - file.ageSeconds
+        if let known, abs(known - touchedAt) < 1, try row.at(4) == file.bytes { continue }
+        let isKept: Bool =
+            try row.at(6) && (try row.at(7) as String?) != OutcomeKind.unsupported.rawValue
+        let refreshAt =
+            isKept
+            ? schedule.refreshAt(
+                touchedAt: Date(column: touchedAt), ttlSeconds: try row.at(5),
+                image: try ImageID(blob: row.at(1)), host: survey.host)
+            : nil
+        changes.append(
+            Change(
+                image: try row.at(0), touchedAt: touchedAt, refreshAt: refreshAt?.column, bytes: file.bytes)
+        )
+    }
+    return changes
+}

@@ -1,0 +1,83 @@
+public import ForecacheModel
+public import Foundation
+import GRDB
+
+extension SQLiteLedger {
+    public func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) {
+        guard !images.isEmpty else { return }
+        try await write("queue \(images.count) images") { db in
+            try db.run("UPDATE meta SET generation = generation + 1")
+            let generation = try db.integer("SELECT generation FROM meta")
+            let statement = try db.cachedStatement(
+                sql: cause == .resync ? insertUnlessWaiting : insertOrRenew)
+            for image in images {
+                try statement.execute(arguments: [
+                    image.blob, cause.rawValue, generation, now.column, now.column,
+                ])
+            }
+        }
+    }
+
+    public func dueWork(at now: Date, excluding: Set<ImageID>, limit: Int) async throws(Failure)
+        -> [WorkRow]
+    {
+        guard limit > 0 else { return [] }
+        return try await read("read the work that is due") { db in
+            var due: [WorkRow] = []
+            let rows = try db.rows(
+                "SELECT image, cause, generation, queued_at, due_at, attempts FROM work WHERE due_at <= ? ORDER BY queued_at, due_at, image",
+                [now.column])
+            while due.count < limit, let row = try rows.next() {
+                let work = try WorkRow(row)
+                if !excluding.contains(work.image) { due.append(work) }
+            }
+            return due
+        }
+    }
+
+    public func nextWorkDue() async throws(Failure) -> Date? {
+        try await read("read when work is due") { db in
+            try Double.fetchOne(db.cachedStatement(sql: "SELECT min(due_at) FROM work")).map {
+                Date(column: $0)
+            }
+        }
+    }
+
+    public func finish(_ row: WorkRow) async throws(Failure) {
+        try await write("finish the work on image \(row.image)") { db in
+            try db.run(
+                "DELETE FROM work WHERE image = ? AND generation <= ?", [row.image.blob, row.generation])
+        }
+    }
+
+    public func postpone(_ row: WorkRow, until dueAt: Date, reason: String) async throws(Failure) {
+        try await write("put off the work on image \(row.image)") { db in
+            try db.run(
+                "UPDATE work SET due_at = ?, attempts = attempts + 1, cause = ?, reason = ? WHERE image = ? AND generation <= ?",
+                [dueAt.column, WorkCause.retry.rawValue, reason.bounded(), row.image.blob, row.generation])
+        }
+    }
+
+    public func workCount() async throws(Failure) -> Int {
+        try await read("count the work") { db in Int(try db.integer("SELECT count(*) FROM work") ?? 0) }
+    }
+}
+
+private let insertUnlessWaiting =
+    "INSERT INTO work (image, cause, generation, queued_at, due_at, attempts) VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT (image) DO NOTHING"
+
+private let insertOrRenew = """
+    INSERT INTO work (image, cause, generation, queued_at, due_at, attempts) VALUES (?, ?, ?, ?, ?, 0)
+    ON CONFLICT (image) DO UPDATE
+    SET cause = excluded.cause, generation = excluded.generation, due_at = excluded.due_at, attempts = 0, reason = NULL
+    """
+
+extension WorkRow {
+    fileprivate init(_ row: Row) throws {
+        try self.init(
+            image: ImageID(blob: row.at(0)), cause: WorkCause(rawValue: row.at(1)) ?? .event,
+            generation: row.at(2),
+            queuedAt: Date(column: row.at(3)),
+            dueAt: Date(column: row.at(4)), attempts: row.at(5))
+    }
+}

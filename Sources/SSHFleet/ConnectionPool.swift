@@ -1,0 +1,224 @@
+import ForecacheModel
+import Logging
+
+/// Connections to the hosts: one operation has one for itself, and leaves it to the next one of that host.
+@SSHLoop
+final class ConnectionPool {
+    /// Everything that makes two connections the same.
+    private struct Key: Hashable {
+        var address: String
+        var ssh: SSHSettings
+    }
+
+    private struct Idle {
+        var session: SSHSession
+        var since: ContinuousClock.Instant
+    }
+
+    /// Log-ins in flight to one address: sshd's MaxStartups begins to drop at 10.
+    private static let loginsPerAddress = 8
+    private static let idleTime = Duration.seconds(60)
+
+    private let credentials: Credentials
+    private let logger: Logger
+    /// Idle connections kept in all.
+    private let idleLimit: Int
+    private var idle: [Key: [Idle]] = [:]
+    private var idleCount = 0
+    private var doors: [String: (turnstile: Turnstile, users: Int)] = [:]
+    private var reaper: Task<Void, Never>?
+    private var isClosed = false
+
+    nonisolated init(credentials: Credentials, idleLimit: Int, logger: Logger) {
+        self.credentials = credentials
+        self.idleLimit = idleLimit
+        self.logger = logger
+    }
+
+    /// Runs a command on a connection of the pool. A kept connection that turns out to be dead before the command began is replaced.
+    func run(
+        _ command: String, input: [UInt8], on host: Host, limits: CommandLimits, started: () -> Void,
+        line: (_ line: [UInt8]) throws(Failure) -> Void
+    ) async throws(Failure) -> CommandEnd {
+        let key = Key(address: host.address, ssh: host.ssh)
+        while true {
+            if isClosed { throw Failure(.cancelled, "the connections are being closed") }
+            let kept = takeIdle(key)
+            let session: SSHSession
+            if let kept { session = kept } else { session = try await login(host) }
+            var hasStarted = false
+            do throws(Failure) {
+                let markStarted = {
+                    hasStarted = true
+                    started()
+                }
+                let end = try await session.run(command, input: input, limits: limits, started: markStarted, line: line)
+                keep(session, key)
+                return end
+            } catch {
+                guard kept != nil, !hasStarted, error.kind == .retriable else { throw error }
+            }
+        }
+    }
+
+    /// Closes what is idle, and lets nothing new begin.
+    func close() {
+        isClosed = true
+        idle = [:]
+        idleCount = 0
+        reaper?.cancel()
+    }
+
+    // MARK: Idle connections
+
+    private func takeIdle(_ key: Key) -> SSHSession? {
+        while let last = idle[key]?.popLast() {
+            idleCount -= 1
+            if idle[key]?.isEmpty ?? false { idle[key] = nil }
+            if last.session.isQuiet { return last.session }
+        }
+        return nil
+    }
+
+    private func keep(_ session: SSHSession, _ key: Key) {
+        guard !isClosed, idleCount < idleLimit, session.isQuiet else { return }
+        idle[key, default: []].append(Idle(session: session, since: .now))
+        idleCount += 1
+        guard reaper == nil else { return }
+        // Owned by the pool; ends when nothing is idle any more, or with `close`.
+        reaper = Task { await reap() }
+    }
+
+    private func reap() async {
+        while idleCount > 0, !Task.isCancelled {
+            _ = await SSHLoop.shared.loop.wait(until: .now + Self.idleTime / 4)
+            let oldest = ContinuousClock.now - Self.idleTime
+            idle = idle.mapValues { $0.filter { $0.since > oldest } }.filter { !$0.value.isEmpty }
+            idleCount = idle.values.reduce(0) { $0 + $1.count }
+        }
+        reaper = nil
+    }
+
+    // MARK: Logging in
+
+    private func login(_ host: Host) async throws(Failure) -> SSHSession {
+        let ssh = host.ssh
+        let target = LoginTarget(
+            name: host.name.rawValue, address: host.address, port: ssh.port, user: ssh.user, timeoutSeconds: ssh.connectTimeoutSeconds,
+            hostKeyChecking: ssh.hostKeyChecking)
+        let identities = try await wrapped("SSH to \(target.text)") { () throws(Failure) in try await credentials.identities(for: ssh.identityFiles) }
+        guard let jump = try jumpTarget(of: ssh, for: target) else {
+            return try await open(target, through: nil, ssh, identities, door: target)
+        }
+        // A connection to the jump host for each host, as ssh -J has it: no two sessions share a socket, so none waits for another.
+        let outer = try await open(jump, through: nil, ssh, identities, door: jump)
+        return try await open(target, through: outer, ssh, identities, door: target)
+    }
+
+    private func open(
+        _ target: LoginTarget, through jump: SSHSession?, _ ssh: SSHSettings, _ identities: [Identity], door: LoginTarget
+    ) async throws(Failure) -> SSHSession {
+        let place = "\(door.address) \(door.port)"
+        var pause = 0.2
+        var attempt = 1
+        while true {
+            try await enter(place, target)
+            switch try await tryOnce(target, through: jump, ssh, identities, place) {
+            case .open(let session): return session
+            case .dropped(let failure):
+                // A channel that was dropped is spent; the operation itself is tried again by whoever wanted it.
+                guard attempt < 5, jump == nil else { throw failure }
+                logger.debug("log-in dropped by the server, trying again", metadata: ["host": "\(target.name)", "attempt": "\(attempt)"])
+                let wake = await SSHLoop.shared.loop.wait(until: .now + .seconds(pause * Double.random(in: 0.5...1.5)))
+                if wake == .cancelled { throw Failure(.cancelled, "cancelled while logging in to \(target.text)") }
+                attempt += 1
+                pause *= 2
+            }
+        }
+    }
+
+    private func tryOnce(
+        _ target: LoginTarget, through jump: SSHSession?, _ ssh: SSHSettings, _ identities: [Identity], _ place: String
+    ) async throws(Failure) -> SSHSession.Opening {
+        defer { leave(place) }
+        let known = credentials.knownHosts(ssh.knownHostsFiles)
+        return try await SSHSession.open(
+            target, through: jump, keyTypes: credentials.keyTypes(for: target, known),
+            check: { [credentials] target, key throws(Failure) in
+                try credentials.check(target, key: key, known, files: ssh.knownHostsFiles)
+            },
+            identities: identities)
+    }
+
+    private func enter(_ place: String, _ target: LoginTarget) async throws(Failure) {
+        let turnstile = doors[place]?.turnstile ?? Turnstile(Self.loginsPerAddress)
+        doors[place] = (turnstile, (doors[place]?.users ?? 0) + 1)
+        // Two hundred hosts behind one bastion take their time; a deadline is here so that nothing waits for ever.
+        switch await turnstile.enter(until: .now + .seconds(300)) {
+        case .ready: return
+        case .timedOut:
+            forget(place)
+            throw Failure(.retriable, "no turn to log in to \(target.text) within 300 s: too many log-ins to \(place) are slow")
+        case .cancelled:
+            forget(place)
+            throw Failure(.cancelled, "cancelled before logging in to \(target.text)")
+        }
+    }
+
+    private func leave(_ place: String) {
+        doors[place]?.turnstile.leave()
+        forget(place)
+    }
+
+    private func forget(_ place: String) {
+        guard let door = doors[place] else { return }
+        doors[place] = door.users > 1 ? (door.turnstile, door.users - 1) : nil
+    }
+
+    private func wrapped<Value>(_ context: String, _ body: () async throws(Failure) -> Value) async throws(Failure) -> Value {
+        do throws(Failure) { return try await body() } catch { throw error.wrapped(context) }
+    }
+
+    /// `[user@]host[:port]`, an IPv6 address in brackets.
+    private func jumpTarget(of ssh: SSHSettings, for target: LoginTarget) throws(Failure) -> LoginTarget? {
+        guard let text = ssh.jump, !text.isEmpty else { return nil }
+        guard let parsed = JumpAddress(text) else {
+            throw Failure(.permanent, "ssh.jump “\(printable(text, limit: 100))” is not [user@]host[:port] (needed for \(target.text))")
+        }
+        return LoginTarget(
+            name: "jump host \(parsed.host)", address: parsed.host, port: parsed.port ?? 22, user: parsed.user ?? ssh.user,
+            timeoutSeconds: ssh.connectTimeoutSeconds, hostKeyChecking: ssh.hostKeyChecking)
+    }
+}
+
+/// `[user@]host[:port]` as ssh's ProxyJump writes it.
+struct JumpAddress: Hashable {
+    var user: String?
+    var host: String
+    var port: Int?
+
+    init?(_ text: String) {
+        var rest = text[...]
+        if let at = rest.lastIndex(of: "@") {
+            user = String(rest[..<at])
+            rest = rest[rest.index(after: at)...]
+            if user?.isEmpty ?? true { return nil }
+        }
+        if rest.hasPrefix("["), let end = rest.firstIndex(of: "]") {
+            host = String(rest[rest.index(after: rest.startIndex)..<end])
+            rest = rest[rest.index(after: end)...]
+        } else if rest.hasPrefix("[") {
+            return nil
+        } else if let colon = rest.firstIndex(of: ":"), rest.lastIndex(of: ":") == colon {
+            host = String(rest[..<colon])
+            rest = rest[colon...]
+        } else {
+            host = String(rest)
+            rest = ""
+        }
+        guard !host.isEmpty, !host.hasPrefix("-") else { return nil }
+        if rest.isEmpty { return }
+        guard rest.hasPrefix(":"), let port = Int(rest.dropFirst()), (1...65535).contains(port) else { return nil }
+        self.port = port
+    }
+}

@@ -1,0 +1,173 @@
+import Crypto
+import ForecacheModel
+import Foundation
+
+/// OpenSSH's known_hosts (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"), matched as OpenSSH does: libssh2's own matcher ignores `@revoked`, knows no wildcards and
+/// takes a host that is known by another key type for a changed one.
+struct KnownHosts: Sendable {
+    /// One line that names a key.
+    struct Entry: Sendable {
+        enum Marker: Sendable {
+            case none, revoked, certificateAuthority
+        }
+
+        var marker: Marker
+        var patterns: String
+        var keyType: String
+        var key: [UInt8]
+        /// `file:line`.
+        var place: String
+    }
+
+    enum Verdict: Hashable, Sendable {
+        case matched(place: String)
+        /// No line names this host.
+        case unknown
+        /// The host is known, and by other keys; where they stand.
+        case changed(places: [String])
+        case revoked(place: String)
+    }
+
+    private(set) var entries: [Entry] = []
+    /// Files that could not be read, with the reason, and lines that mean nothing to us.
+    private(set) var notes: [String] = []
+
+    init() {}
+
+    /// What the presented key is to us. Port 22 is looked up by the bare name, others as `[name]:port` and then, as OpenSSH does, by the bare name, which can
+    /// accept a key but does not make it a changed one.
+    func verdict(host: String, port: Int, key: [UInt8]) -> Verdict {
+        for name in Self.names(host: host, port: port) {
+            if let revoked = entries.first(where: { $0.marker == .revoked && $0.key == key && Self.matches($0.patterns, name) }) {
+                return .revoked(place: revoked.place)
+            }
+        }
+        var places: [String] = []
+        for (rank, name) in Self.names(host: host, port: port).enumerated() {
+            let known = entries.filter { $0.marker == .none && Self.matches($0.patterns, name) }
+            if let match = known.first(where: { $0.key == key }) { return .matched(place: match.place) }
+            if rank == 0 { places = known.map(\.place) }
+        }
+        return places.isEmpty ? .unknown : .changed(places: places)
+    }
+
+    /// Types of the keys that the host is known by, in file order: asking the server for anything else would make a known host an unknown one.
+    func keyTypes(host: String, port: Int) -> [String] {
+        for name in Self.names(host: host, port: port) {
+            var types: [String] = []
+            for entry in entries where entry.marker == .none && !types.contains(entry.keyType) && Self.matches(entry.patterns, name) {
+                types.append(entry.keyType)
+            }
+            if !types.isEmpty { return types }
+        }
+        return []
+    }
+
+    private static func names(host: String, port: Int) -> [String] {
+        let host = host.lowercased()
+        return port == 22 ? [host] : ["[\(host)]:\(port)", host]
+    }
+
+    // MARK: Reading
+
+    /// Largest file that is read, in bytes: 100 000 hosts.
+    static let sizeLimit = 32 << 20
+
+    mutating func addFile(_ path: String) {
+        do {
+            let data = try Data(contentsOf: URL(fileURLWithPath: path))
+            guard data.count <= Self.sizeLimit else { return notes.append("\(path) is larger than \(Self.sizeLimit) bytes and was not read") }
+            add(String(decoding: data, as: UTF8.self), file: path)
+        } catch {
+            notes.append("\(path) cannot be read: \(error.localizedDescription)")
+        }
+    }
+
+    mutating func add(_ text: String, file: String) {
+        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+            let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\r" })
+            guard let first = words.first, !first.hasPrefix("#") else { continue }
+            addLine(words, place: "\(file):\(index + 1)")
+        }
+    }
+
+    private mutating func addLine(_ words: [Substring], place: String) {
+        var words = words[...]
+        var marker = Entry.Marker.none
+        if words[0].hasPrefix("@") {
+            switch words[0] {
+            case "@revoked": marker = .revoked
+            case "@cert-authority": marker = .certificateAuthority
+            default: return notes.append("\(place): the marker \(words[0].prefix(40)) is not known")
+            }
+            words = words.dropFirst()
+        }
+        guard words.count >= 3 else { return notes.append("\(place): not a line of known_hosts") }
+        let base = words.startIndex
+        guard let key = Data(base64Encoded: String(words[base + 2])).map(Array.init), Wire.keyType(of: key) == String(words[base + 1]) else {
+            return notes.append("\(place): the key cannot be read")
+        }
+        if marker == .certificateAuthority {
+            notes.append("\(place): @cert-authority is ignored: host certificates are not supported, so the hosts need lines of their own")
+        }
+        entries.append(
+            Entry(marker: marker, patterns: words[base].lowercasedUnlessHashed, keyType: String(words[base + 1]), key: key, place: place))
+    }
+
+    // MARK: Matching
+
+    /// `patterns`: one hashed name, or a comma list with `*`, `?` and `!`; a negated pattern that matches forbids the line.
+    static func matches(_ patterns: String, _ name: String) -> Bool {
+        if patterns.hasPrefix("|") { return matchesHash(patterns, name) }
+        var isMatch = false
+        for pattern in patterns.split(separator: ",") {
+            if pattern.hasPrefix("!") {
+                if glob(pattern.dropFirst(), name) { return false }
+            } else if glob(pattern, name) {
+                isMatch = true
+            }
+        }
+        return isMatch
+    }
+
+    /// `|1|salt|HMAC-SHA1(salt, name)`, both in base 64.
+    private static func matchesHash(_ pattern: String, _ name: String) -> Bool {
+        let parts = pattern.split(separator: "|", omittingEmptySubsequences: false)
+        guard parts.count == 4, parts[1] == "1", let salt = Data(base64Encoded: String(parts[2])),
+            let hash = Data(base64Encoded: String(parts[3]))
+        else { return false }
+        return HMAC<Insecure.SHA1>.isValidAuthenticationCode(hash, authenticating: Array(name.utf8), using: SymmetricKey(data: salt))
+    }
+
+    /// In steps of at most pattern times name, whatever the pattern.
+    private static func glob(_ pattern: Substring, _ name: String) -> Bool {
+        let pattern = Array(pattern.utf8)
+        let name = Array(name.utf8)
+        var (place, at) = (0, 0)
+        var star: (place: Int, at: Int)?
+        while at < name.count {
+            if place < pattern.count, pattern[place] == UInt8(ascii: "*") {
+                star = (place, at)
+                place += 1
+            } else if place < pattern.count, pattern[place] == UInt8(ascii: "?") || pattern[place] == name[at] {
+                place += 1
+                at += 1
+            } else if let last = star {
+                star = (last.place, last.at + 1)
+                (place, at) = (last.place + 1, last.at + 1)
+            } else {
+                return false
+            }
+        }
+        return pattern[place...].allSatisfy { $0 == UInt8(ascii: "*") }
+    }
+
+    /// `SHA256:…` as ssh-keygen -l prints it.
+    static func fingerprint(_ key: [UInt8]) -> String {
+        "SHA256:" + Data(SHA256.hash(data: key)).base64EncodedString().replacingOccurrences(of: "=", with: "")
+    }
+}
+
+extension Substring {
+    fileprivate var lowercasedUnlessHashed: String { hasPrefix("|") ? String(self) : lowercased() }
+}

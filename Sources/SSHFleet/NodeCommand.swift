@@ -1,0 +1,55 @@
+import ForecacheModel
+
+/// What the node program can be asked to do.
+enum NodeVerb: String, Sendable, CaseIterable {
+    case survey, fetch, copy, publish, touch, sweep
+}
+
+/// The node program as the command of an SSH session, and its parameters as standard input. The head of `Node/node.sh` has the protocol.
+enum NodeCommand {
+    /// libssh2 sends a command in one packet of at most 35 000 bytes, with 256 for itself.
+    static let lengthLimit = 34_700
+
+    /// Without whole-comment lines and indentation, which a shell does not need and a packet has no room for.
+    static let program = String(decoding: PackageResources.node_sh, as: UTF8.self)
+        .split(separator: "\n")
+        .map { $0.drop { $0 == " " } }
+        .filter { !$0.isEmpty && !$0.hasPrefix("#") }
+        .joined(separator: "\n")
+
+    private static let quotedProgram = quoted(program)
+
+    /// The command line for a login shell on the node.
+    static func text(_ verb: NodeVerb, become: Become) -> String {
+        let shell =
+            switch become {
+            case .sudo: "sudo -n sh"
+            case .none: "sh"
+            }
+        return "\(shell) -c \(quotedProgram) forecache-node \(verb.rawValue)"
+    }
+
+    /// The one quoting function: a word that a POSIX shell takes for exactly this text. There is no way to write a NUL, and no caller has one.
+    static func quoted(_ text: String) -> String {
+        precondition(!text.utf8.contains(0), "a shell word cannot hold a NUL")
+        return "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }
+
+    /// `key=value` lines up to a line with a dot, then `names` up to another. Nil values are left out. The token goes this way and no other.
+    static func input(_ values: KeyValuePairs<String, String?>, names: [BaseFileName]? = nil, host: Host) throws(Failure) -> [UInt8] {
+        var text = ""
+        for (key, value) in values {
+            guard let value else { continue }
+            guard value.unicodeScalars.allSatisfy({ $0.properties.generalCategory != .control }) else {
+                throw Failure(.permanent, "the value of \(key) for \(host.name) has a control character in it, which no line can carry; correct it")
+            }
+            guard key.utf8.count + value.utf8.count < 16000 else {
+                throw Failure(.permanent, "the value of \(key) for \(host.name) is longer than 16 000 bytes; correct it")
+            }
+            text += "\(key)=\(value)\n"
+        }
+        text += ".\n"
+        if let names { text += names.map { "\($0.text)\n" }.joined() + ".\n" }
+        return Array(text.utf8)
+    }
+}

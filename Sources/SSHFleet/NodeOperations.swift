@@ -1,0 +1,213 @@
+import Engine
+import ForecacheModel
+import FoundationEssentials
+import Planning
+
+/// Each verb of the node program as one remote command: its parameters, what its lines mean, and how long it may take.
+@SSHLoop
+final class NodeOperations {
+    private let settings: SSHFleetSettings
+    private let limits: Limits
+    private let pool: ConnectionPool
+
+    nonisolated init(settings: SSHFleetSettings, limits: Limits, pool: ConnectionPool) {
+        self.settings = settings
+        self.limits = limits
+        self.pool = pool
+    }
+
+    func survey(_ host: Host) async throws(Failure) -> HostSurvey {
+        let values: KeyValuePairs<String, String?> = [
+            "cache_dir": settings.cacheDirectory, "container": settings.container, "container_cli": settings.container.map { _ in settings.containerCLI },
+            "copy_user": settings.peer.copyUser,
+        ]
+        let input = try NodeCommand.input(values, host: host)
+        let configurations = try settings.novaConfigurations.map { path throws(Failure) in try NodeCommand.input(["nova_conf": path], host: host).dropLast(2) }
+        var assembly = SurveyAssembly(host: host.name)
+        let done = try await run(.survey, configurations.flatMap { $0 } + input, on: host, deadlineSeconds: limits.commandSeconds, started: { assembly.sentAt = Date() }) { event in
+            assembly.take(event, at: Date())
+        }
+        guard let survey = assembly.survey, survey.baseFiles.count == done.baseFiles ?? -1 else {
+            throw Failure(.retriable, "survey on \(host.name) (\(host.address)): lines of the report are missing; try again")
+        }
+        return survey
+    }
+
+    func fetch(
+        _ request: BaseFileRequest, with grant: DownloadGrant, on host: Host, progress: @escaping Progress
+    ) async throws(Failure) -> Transfer {
+        let input = try NodeCommand.input(
+            [
+                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode, "name": BaseFileName(of: request.image).text,
+                "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
+                "keep_free": String(request.keepFreeBytes), "connect_timeout": String(max(1, host.ssh.connectTimeoutSeconds)),
+                "stall_timeout": String(max(1, limits.stallSeconds)), "url": grant.url, "token": grant.token.reveal(),
+                "cacert": grant.caFileOnHost, "insecure": grant.isInsecure ? "1" : "0",
+            ], host: host)
+        return try await transfer(.fetch, request, input, on: host, progress)
+    }
+
+    func copy(_ request: BaseFileRequest, from source: Host, on host: Host, progress: @escaping Progress) async throws(Failure) -> Transfer {
+        let name = BaseFileName(of: request.image).text
+        let peer = settings.peer
+        let input = try NodeCommand.input(
+            [
+                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode, "name": name,
+                "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
+                "keep_free": String(request.keepFreeBytes), "connect_timeout": String(max(1, host.ssh.connectTimeoutSeconds)),
+                "stall_timeout": String(max(1, limits.stallSeconds)), "container": settings.container,
+                "container_cli": settings.container.map { _ in settings.containerCLI }, "copy_user": peer.copyUser,
+                "peer_address": source.peerAddress ?? source.address, "peer_path": "\(settings.cacheDirectory)/\(name)",
+                "peer_port": peer.port.map { String($0) }, "peer_user": peer.user, "peer_identity": peer.identity,
+                "peer_known_hosts": peer.knownHosts, "peer_host_key_checking": peer.hostKeyChecking.asOpenSSHHasIt,
+            ], host: host)
+        return try await transfer(.copy, request, input, on: host, progress)
+    }
+
+    func publish(_ request: BaseFileRequest, on host: Host) async throws(Failure) -> Bool {
+        let input = try NodeCommand.input(
+            [
+                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode, "name": BaseFileName(of: request.image).text,
+                "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
+            ], host: host)
+        let done = try await run(
+            .publish, input, on: host, image: request.image, silence: .seconds(limits.stallSeconds), deadlineSeconds: limits.publishSeconds
+        ) { _ in }
+        return done.isExisting ?? false
+    }
+
+    func touch(_ names: [BaseFileName], on host: Host) async throws(Failure) -> [BaseFileName: Touch] {
+        var answers: [BaseFileName: Touch] = [:]
+        var rest = names[...]
+        while !rest.isEmpty {
+            let part = Array(rest.prefix(max(1, limits.touchesPerCommand)))
+            rest = rest.dropFirst(part.count)
+            let input = try NodeCommand.input(["cache_dir": settings.cacheDirectory], names: part, host: host)
+            _ = try await run(.touch, input, on: host, deadlineSeconds: limits.commandSeconds, lines: part.count + 10) { event in
+                switch event {
+                case .touched(let name, let bytes): answers[name] = .touched(bytes: bytes)
+                case .missing(let name): answers[name] = .missing
+                default: break
+                }
+            }
+            guard part.allSatisfy({ answers[$0] != nil }) else {
+                throw Failure(.retriable, "touch on \(host.name) (\(host.address)): not every name was answered; try again")
+            }
+        }
+        return answers
+    }
+
+    func sweep(olderThanSeconds: Int, on host: Host) async throws(Failure) -> Int64 {
+        let input = try NodeCommand.input(["cache_dir": settings.cacheDirectory, "older_than": String(max(0, olderThanSeconds))], host: host)
+        var freed: Int64 = 0
+        _ = try await run(.sweep, input, on: host, deadlineSeconds: limits.commandSeconds) { event in
+            if case .swept(let bytes) = event { freed = freed.addingReportingOverflow(bytes).partialValue }
+        }
+        return freed
+    }
+
+    // MARK: One verb
+
+    private func transfer(
+        _ verb: NodeVerb, _ request: BaseFileRequest, _ input: [UInt8], on host: Host, _ progress: @escaping Progress
+    ) async throws(Failure) -> Transfer {
+        var watch = StallWatch(seconds: limits.stallSeconds)
+        let done = try await run(
+            verb, input, on: host, image: request.image, silence: .seconds(limits.stallSeconds), deadlineSeconds: nil, lines: 10_000_000
+        ) { event throws(Failure) in
+            switch event {
+            case .started(let offset):
+                watch.moved(to: offset)
+                progress(offset)
+            case .progress(let bytes):
+                if watch.isStalled(at: bytes) {
+                    throw Failure(.retriable, "\(verb.rawValue) of image \(request.image) on \(host.name) (\(host.address)): no byte came for \(watch.seconds) s")
+                }
+                progress(bytes)
+            default: break
+            }
+        }
+        guard let isExisting = done.isExisting, let bytes = done.bytes else {
+            throw Failure(.permanent, "\(verb.rawValue) on \(host.name) (\(host.address)): the last line of the report lacks members")
+        }
+        return Transfer(bytes: bytes, resumedFrom: done.offset ?? 0, isExisting: isExisting)
+    }
+
+    /// Runs one verb and gives each event of it to `handle`; returns the last line, or throws what it says. The loop calls `handle`, so it is quick.
+    private func run(
+        _ verb: NodeVerb, _ input: [UInt8], on host: Host, image: ImageID? = nil, silence: Duration? = nil, deadlineSeconds: Int?,
+        lines: Int = 200_000, started: () -> Void = {}, handle: (NodeEvent) throws(Failure) -> Void
+    ) async throws(Failure) -> NodeDone {
+        let wording = NodeFailure(verb: verb, host: host, image: image, cacheDirectory: settings.cacheDirectory)
+        let bounds = CommandLimits(
+            silence: silence, deadline: deadlineSeconds.map { .now + .seconds($0) }, lineBytes: limits.nodeLineBytes, lines: lines)
+        var last: NodeEvent?
+        let end = try await pool.run(
+            NodeCommand.text(verb, become: host.ssh.become), input: input, on: host, limits: bounds, started: started
+        ) { line throws(Failure) in
+            guard let event = NodeEvent(line: line) else { throw wording.garbage(line) }
+            last = event
+            switch event {
+            case .done, .error, .unknown: break
+            default: try handle(event)
+            }
+        }
+        switch last {
+        case .done(let done) where end.exitCode == 0: return done
+        case .error(let error): throw wording.failure(for: error)
+        default: throw wording.ended(end)
+        }
+    }
+}
+
+/// A transfer that reports a length every second, but always the same, moves nothing.
+private struct StallWatch {
+    /// The node program gives up a stalled transfer by itself and can say more about it, so it has some time before us.
+    let seconds: Int
+    private var bytes: Int64 = -1
+    private var since = ContinuousClock.now
+
+    init(seconds: Int) { self.seconds = seconds + 30 }
+
+    mutating func moved(to bytes: Int64) {
+        self.bytes = bytes
+        since = .now
+    }
+
+    mutating func isStalled(at bytes: Int64) -> Bool {
+        if bytes != self.bytes { moved(to: bytes) }
+        return .now - since > .seconds(seconds)
+    }
+}
+
+/// Puts the lines of a survey together.
+private struct SurveyAssembly {
+    let host: HostName
+    var sentAt = Date()
+    private(set) var survey: HostSurvey?
+    private var nodeNow: Int64 = 0
+
+    init(host: HostName) { self.host = host }
+
+    mutating func take(_ event: NodeEvent, at now: Date) {
+        switch event {
+        case .node(let facts): begin(facts, at: now)
+        case .baseFile(let name, let bytes, let allocatedBytes, let modified):
+            survey?.baseFiles.append(
+                BaseFile(name: name, bytes: bytes, allocatedBytes: allocatedBytes, ageSeconds: Double(nodeNow) - Double(modified)))
+        case .temporary(let bytes):
+            if let sum = survey?.temporaryBytes { survey?.temporaryBytes = sum.addingReportingOverflow(bytes).partialValue }
+        default: break
+        }
+    }
+
+    private mutating func begin(_ facts: NodeFacts, at now: Date) {
+        nodeNow = facts.now
+        // The node read its clock somewhere between our two readings, and cut off half a second on average.
+        let middle = sentAt.addingTimeInterval(now.timeIntervalSince(sentAt) / 2)
+        survey = HostSurvey(
+            host: host, surveyedAt: now, clockSkewSeconds: Double(facts.now) + 0.5 - middle.timeIntervalSince1970, ttlSeconds: facts.ttlSeconds,
+            forcesRawImages: facts.forcesRawImages, imagesType: facts.imagesType, freeBytes: facts.freeBytes, totalBytes: facts.totalBytes,
+            tools: facts.hasContainer == true ? facts.tools.union(["container"]) : facts.tools, hasCacheDirectory: facts.hasCacheDirectory)
+    }
+}

@@ -1,0 +1,128 @@
+import Foundation
+import ForecacheModel
+
+/// One line of the node program, understood. The head of `Node/node.sh` lists them.
+enum NodeEvent: Hashable, Sendable {
+    case started(offset: Int64)
+    case progress(bytes: Int64)
+    case node(NodeFacts)
+    case baseFile(name: BaseFileName, bytes: Int64, allocatedBytes: Int64, modified: Int64)
+    case temporary(bytes: Int64)
+    case touched(BaseFileName, bytes: Int64)
+    case missing(BaseFileName)
+    case swept(bytes: Int64)
+    case done(NodeDone)
+    case error(NodeError)
+    /// From a newer node program.
+    case unknown
+
+    /// Nil for anything that our node program cannot have sent.
+    init?(line: [UInt8]) {
+        // Losing the error is right: where in the garbage the parser stopped helps nobody, and the caller shows the line.
+        guard let line = try? JSONDecoder().decode(NodeLine.self, from: Data(line)), let event = line.understood else { return nil }
+        self = event
+    }
+}
+
+/// What a survey says of the node itself.
+struct NodeFacts: Hashable, Sendable {
+    /// The node's clock in whole seconds of Unix time, cut off.
+    var now: Int64
+    var ttlSeconds: Int?
+    var forcesRawImages: Bool?
+    var imagesType: String?
+    var freeBytes: Int64
+    var totalBytes: Int64
+    var tools: Set<String>
+    /// Nil where no container was asked for.
+    var hasContainer: Bool?
+    var hasCacheDirectory: Bool
+}
+
+/// The members of a last line that went well; which are there depends on the verb.
+struct NodeDone: Hashable, Sendable {
+    var isExisting: Bool?
+    var bytes: Int64?
+    var offset: Int64?
+    var baseFiles: Int?
+    var temporaries: Int?
+}
+
+/// The last line of a node program that failed.
+struct NodeError: Hashable, Sendable {
+    var kind: String
+    var detail: String
+    /// HTTP status.
+    var status: Int?
+    /// The digest that was found instead.
+    var digest: String?
+}
+
+/// All members of all lines.
+private struct NodeLine: Decodable {
+    var event: String
+    var name: String?
+    var offset: Int64?
+    var bytes: Int64?
+    var allocated: Int64?
+    var mtime: Int64?
+    var now: Int64?
+    var ttl: Int?
+    var force_raw_images: Bool?
+    var images_type: String?
+    var free_bytes: Int64?
+    var total_bytes: Int64?
+    var container: Bool?
+    var cache_dir: Bool?
+    var tools: [String: Bool]?
+    var existing: Bool?
+    var base_files: Int?
+    var temporaries: Int?
+    var kind: String?
+    var detail: String?
+    var status: Int?
+    var digest: String?
+
+    /// A length or a number of bytes: never negative.
+    private func size(_ value: Int64?) -> Int64? { value.flatMap { $0 >= 0 ? $0 : nil } }
+
+    private var baseFileName: BaseFileName? { name.flatMap { BaseFileName($0) } }
+
+    var understood: NodeEvent? {
+        switch event {
+        case "started": size(offset).map { .started(offset: $0) }
+        case "progress": size(bytes).map { .progress(bytes: $0) }
+        case "node": facts.map { .node($0) }
+        case "base_file": baseFile
+        case "temporary": size(bytes).map { .temporary(bytes: $0) }
+        case "touched": if let baseFileName, let bytes = size(bytes) { .touched(baseFileName, bytes: bytes) } else { nil }
+        case "missing": baseFileName.map { .missing($0) }
+        case "swept": size(bytes).map { .swept(bytes: $0) }
+        case "done":
+            .done(
+                NodeDone(isExisting: existing, bytes: size(bytes), offset: size(offset), baseFiles: base_files, temporaries: temporaries))
+        case "error":
+            kind.map {
+                .error(
+                    NodeError(
+                        kind: $0, detail: printable(detail ?? "", limit: 300), status: status, digest: digest.map { printable($0, limit: 128) }))
+            }
+        default: .unknown
+        }
+    }
+
+    private var baseFile: NodeEvent? {
+        guard let baseFileName, let bytes = size(bytes), let allocated = size(allocated), let mtime else { return nil }
+        return .baseFile(name: baseFileName, bytes: bytes, allocatedBytes: allocated, modified: mtime)
+    }
+
+    private var facts: NodeFacts? {
+        guard let now = size(now), let free = size(free_bytes), let total = size(total_bytes), let hasCacheDirectory = cache_dir,
+            let tools, tools.count <= 100, ttl ?? 0 >= 0
+        else { return nil }
+        return NodeFacts(
+            now: now, ttlSeconds: ttl, forcesRawImages: force_raw_images, imagesType: images_type.map { printable($0, limit: 100) },
+            freeBytes: free, totalBytes: total, tools: Set(tools.filter(\.value).keys), hasContainer: container,
+            hasCacheDirectory: hasCacheDirectory)
+    }
+}

@@ -1,0 +1,37 @@
+import ArgumentParser
+import Daemon
+import ForecacheModel
+import Planning
+
+struct SurveyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "survey", abstract: "What lies on the hosts: base files, age, TTL, free space, tools.")
+
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        try await refusing { () async throws(Refusal) in
+            let setup = try common.setupWithHosts()
+            let survey = Survey(setup: setup, environment: common.environment, logger: common.logger())
+            let report = try await survey.report { say("note: \($0)") }
+            switch common.output {
+            case .json: try answer(json: report)
+            case .text: answer(text(report))
+            }
+            let code = ExitStatus.code(failed: report.hosts.count { !$0.reachable }, of: report.hosts.count)
+            if code != 0 { throw Refusal.incomplete(code) }
+        }
+    }
+
+    private func text(_ report: SurveyReport) -> String {
+        let rows = report.hosts.flatMap { host -> [[String]] in
+            let ttl = host.ttlSeconds.map(durationText) ?? "-"
+            let start = [host.site.rawValue, host.host.rawValue, host.reachable ? "yes" : "no", ttl, host.freeBytes.map(sizeText) ?? "-"]
+            if host.baseFiles.isEmpty { return [start + ["-", host.error?.printable ?? "no base files"]] }
+            return host.baseFiles.map { file in
+                start + [durationText(file.ageSeconds), "\(file.name) \(sizeText(file.bytes)) \(file.image?.text ?? "unknown image")"]
+            }
+        }
+        return table(["SITE", "HOST", "REACHED", "TTL", "FREE", "AGE", "BASE FILE"], rows)
+    }
+}

@@ -1,0 +1,73 @@
+public import ArgumentParser
+import Daemon
+import ForecacheModel
+import FoundationEssentials
+public import Logging
+import StrictYAML
+
+/// What every command understands.
+struct CommonOptions: ParsableArguments {
+    @Option(help: "Configuration file (default: /etc/forecache/forecache.yaml where it exists).")
+    var config: String?
+
+    @Option(
+        name: [.customShort("i"), .long],
+        help: "Ansible inventory: file or directory; may be given several times, overrides the configuration.")
+    var inventory: [String] = []
+
+    @Option(help: "Only this site; may be given several times.")
+    var site: [String] = []
+
+    @Option(help: "Only hosts of this role; may be given several times.")
+    var role: [String] = []
+
+    @Option(help: "text or json. JSON is alone on standard output; talk, progress and logs go to standard error.")
+    var output: OutputFormat = .text
+
+    @Option(help: "trace, debug, info, notice, warning or error.")
+    var logLevel: Logger.Level = .notice
+
+    var environment: [String: String] { ProcessInfo.processInfo.environment }
+
+    func setup() throws(Refusal) -> Setup {
+        var options = Setup.Options(environment: environment)
+        options.file = config
+        options.inventory = inventory
+        options.sites = site.map { SiteName($0) }
+        options.roles = role.map { RoleName($0) }
+        let setup = try Setup.load(options)
+        for notice in setup.notices.list { say("note: \(notice)") }
+        return setup
+    }
+
+    /// Commands that work on hosts need some.
+    func setupWithHosts() throws(Refusal) -> Setup {
+        let setup = try setup()
+        guard !setup.fleet.hosts.isEmpty else {
+            throw .usage("no compute hosts: give an inventory with -i or in the configuration, and check --site and --role")
+        }
+        return setup
+    }
+
+    func logger(_ label: String = "forecache") -> Logger {
+        var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = logLevel
+        return logger
+    }
+}
+
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case text, json
+}
+
+extension Logger.Level: @retroactive ExpressibleByArgument {}
+
+/// Runs a command's body; a refusal is told on standard error and becomes the exit code of the contract.
+func refusing(_ body: () async throws(Refusal) -> Void) async throws {
+    do throws(Refusal) {
+        try await body()
+    } catch {
+        if let message = error.message { say("forecache: \(message)") }
+        throw ExitCode(error.exitCode)
+    }
+}

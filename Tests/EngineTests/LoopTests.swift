@@ -1,0 +1,133 @@
+import Engine
+import ForecacheModel
+import ForecacheTestSupport
+import FoundationEssentials
+import Planning
+import Testing
+
+/// The loops on a clock that the test moves.
+@Suite struct LoopTests {
+    private let id = Samples.imageID(1)
+
+    @Test func workIsTakenTriedAgainAndDrained() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.hosts.inject(.away, on: "dcn1-compute-0")
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.loop.run() }
+            try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
+            await world.work.wake()
+            try await eventually("the first round fails") {
+                try await world.ledger.dueWork(at: .distantFuture, excluding: [], limit: 1).first?.attempts == 1
+            }
+            await world.hosts.heal("dcn1-compute-0")
+            try await eventually("the second round succeeds") {
+                world.clock.advance(by: .seconds(1))
+                return await world.holders(of: id) == ["dcn1-compute-0"]
+            }
+            try await eventually("the row is finished") { try await world.ledger.workCount() == 0 }
+            await world.loop.drain()
+            try await group.waitForAll()
+        }
+    }
+
+    @Test func whatIsWantedIsTouchedAheadOfItsTTLForEver() async throws {
+        let world = try World(sites: 1, hostsPerSite: 2)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        for host in world.policy.value.fleet.hosts { await world.hosts.set(ttlSeconds: 600, on: host.name) }
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.refresher.run() }
+            for _ in 0..<300 {
+                try await eventually("the refresher sleeps") { world.clock.sleeperCount > 0 }
+                world.clock.advance(by: .seconds(10))
+                await world.hosts.runNovasJanitor()
+            }
+            #expect(await world.holders(of: id).count == 2)
+            #expect(world.counters.snapshot.refreshed >= 2 * 4)
+            group.cancelAll()
+        }
+    }
+
+    @Test func aBaseFileFoundMissingBecomesWork() async throws {
+        let world = try World(sites: 1, hostsPerSite: 2)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        await world.hosts.remove(id, from: "dcn1-compute-1")
+        world.clock.advance(by: .seconds(60_000))
+        let outcomes = try await world.refresher.touch(try await world.ledger.dueRefreshes(at: world.clock.now.date, limit: 10))
+        #expect(outcomes.filter { $0.kind == .failed }.map(\.host) == ["dcn1-compute-1"])
+        let row = try #require(try await world.ledger.dueWork(at: world.clock.now.date, excluding: [], limit: 1).first)
+        #expect(await world.reconciler.reconcile(row.image, cause: row.cause) == .settled)
+        #expect(await world.holders(of: id).count == 2)
+    }
+
+    @Test func aHostThatIsAwayIsAskedAgainBeforeItsFilesExpire() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        world.clock.advance(by: .seconds(52_000))
+        await world.hosts.inject(.away, on: "dcn1-compute-0")
+        let due = try await world.ledger.dueRefreshes(at: world.clock.now.date, limit: 10)
+        _ = try await world.refresher.touch(due)
+        let next = try #require(try await world.ledger.nextRefresh())
+        let expiry = try #require(due.first?.expiresAt)
+        #expect(next > world.clock.now.date)
+        #expect(expiry.timeIntervalSince(next) > expiry.timeIntervalSince(world.clock.now.date) / 2)
+    }
+
+    @Test func resyncFindsWhatNoEventTold() async throws {
+        let world = try World()
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.catalog.put(Samples.image(2))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await world.resync.run() }
+            try await eventually("the golden image is queued, the other is not") { try await world.ledger.workCount() == 1 }
+            await world.catalog.put(Samples.image(3, tags: ["golden"]))
+            try await eventually("the next resync finds the new one") {
+                world.clock.advance(by: .seconds(60))
+                return try await world.ledger.workCount() == 2
+            }
+            group.cancelAll()
+        }
+    }
+
+    @Test func forksBoundHowManyWorkAtOnceAndACancelledWaiterLeaves() async throws {
+        let forks = Forks(2)
+        let peak = Peak()
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<20 {
+                group.addTask {
+                    try? await forks.run { () async throws(Failure) in
+                        await peak.enter()
+                        await Task.yield()
+                        await peak.leave()
+                    }
+                }
+            }
+        }
+        #expect(await peak.highest == 2)
+        let refused = await Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            do throws(Failure) {
+                try await forks.run { () async throws(Failure) in }
+                return Failure.Kind.fatal
+            } catch {
+                return error.kind
+            }
+        }.value
+        #expect(refused == .cancelled)
+    }
+
+    private actor Peak {
+        private var now = 0
+        private(set) var highest = 0
+
+        func enter() {
+            now += 1
+            highest = max(highest, now)
+        }
+
+        func leave() { now -= 1 }
+    }
+}

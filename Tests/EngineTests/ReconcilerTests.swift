@@ -1,0 +1,114 @@
+import Engine
+import ForecacheModel
+import ForecacheTestSupport
+import Planning
+import Testing
+
+@Suite struct ReconcilerTests {
+    private let id = Samples.imageID(1)
+
+    @Test func aTaggedImageGoesWhereTheRulesWantIt() async throws {
+        let world = try World()
+        await world.catalog.put(Samples.image(1, tags: ["precache:dcn2"]))
+        #expect(await world.reconciler.reconcile(id, cause: .event) == .settled)
+        #expect(await world.holders(of: id) == ["dcn2-compute-0", "dcn2-compute-1"])
+        #expect(try await world.states(of: id) == ["dcn2-compute-0": .fresh, "dcn2-compute-1": .fresh])
+    }
+
+    @Test func doneAgainItChangesNothing() async throws {
+        let world = try World()
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        let before = await world.hosts.operations
+        #expect(await world.reconciler.reconcile(id, cause: .resync) == .settled)
+        #expect(await world.hosts.operations == before)
+    }
+
+    @Test func aTagTakenAwayStopsTheRefreshAndDeletesNothing() async throws {
+        let world = try World()
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        await world.catalog.change(id) { $0.tags = [] }
+        #expect(await world.reconciler.reconcile(id, cause: .event) == .settled)
+        #expect(await world.holders(of: id).count == 4)
+        #expect(try await Set(world.states(of: id).values) == [.unwanted])
+        #expect(try await world.ledger.nextRefresh() == nil)
+    }
+
+    @Test func anImageGoneFromGlanceIsWantedNowhere() async throws {
+        let world = try World()
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        await world.catalog.delete(id)
+        #expect(await world.reconciler.reconcile(id, cause: .event) == .settled)
+        #expect(try await Set(world.states(of: id).values) == [.unwanted])
+    }
+
+    @Test func oneHostAwayFailsAloneAndIsDoneInALaterRound() async throws {
+        let world = try World(sites: 1, hostsPerSite: 3)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.hosts.inject(.away, on: "dcn1-compute-1")
+        guard case .again(let reason) = await world.reconciler.reconcile(id, cause: .event) else {
+            Issue.record("a host that is away must be tried again")
+            return
+        }
+        #expect(reason.contains("dcn1-compute-1"))
+        #expect(await world.holders(of: id) == ["dcn1-compute-0", "dcn1-compute-2"])
+        #expect(try await world.states(of: id)["dcn1-compute-1"] == .failed)
+        await world.hosts.heal("dcn1-compute-1")
+        #expect(await world.reconciler.reconcile(id, cause: .retry) == .settled)
+        #expect(await world.holders(of: id).count == 3)
+    }
+
+    @Test func bytesThatDoNotMatchNeverBecomeABaseFile() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.hosts.inject(.corrupts, on: "dcn1-compute-0")
+        guard case .again(let reason) = await world.reconciler.reconcile(id, cause: .event) else {
+            Issue.record("a digest that does not match is a failure")
+            return
+        }
+        #expect(reason.contains("do not match"))
+        #expect(await world.holders(of: id).isEmpty)
+        #expect(await world.reconciler.reconcile(id, cause: .retry) == .settled)
+        #expect(await world.holders(of: id) == ["dcn1-compute-0"])
+    }
+
+    @Test func aBrokenTransferIsResumed() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.hosts.inject(.breaksAfter(bytes: 1000), on: "dcn1-compute-0")
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        _ = await world.reconciler.reconcile(id, cause: .retry)
+        #expect(await world.holders(of: id) == ["dcn1-compute-0"])
+        #expect(world.counters.snapshot.bytesMoved == (1 << 20) - 1000)
+    }
+
+    @Test func aCopyFallsBackToGlanceWhereTheProxyFails() async throws {
+        let world = try World(sites: 1, hostsPerSite: 3, settings: SiteSettings(via: .proxy))
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.hosts.inject(.full, on: "dcn1-compute-0")
+        guard case .again = await world.reconciler.reconcile(id, cause: .event) else {
+            Issue.record("the proxy itself is to be tried again")
+            return
+        }
+        #expect(await world.holders(of: id) == ["dcn1-compute-1", "dcn1-compute-2"])
+    }
+
+    @Test func anImageThatIsNotActiveIsLeftAlone() async throws {
+        let world = try World()
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.catalog.change(id) { $0.status = .deactivated }
+        #expect(await world.reconciler.reconcile(id, cause: .event) == .settled)
+        #expect(await world.holders(of: id).isEmpty)
+    }
+
+    @Test func glanceAwayMeansAgainAndNothingIsForgotten() async throws {
+        let world = try World()
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        await world.catalog.fail(with: Failure(.retriable, "Glance at http://glance is not reachable"))
+        #expect(await world.reconciler.reconcile(id, cause: .resync) == .again(reason: "Glance at http://glance is not reachable"))
+        #expect(try await Set(world.states(of: id).values) == [.fresh])
+    }
+}

@@ -1,0 +1,89 @@
+import Engine
+import ForecacheModel
+import ForecacheTestSupport
+import FoundationEssentials
+import Logging
+import Planning
+import Rules
+import SQLiteLedger
+import StrictYAML
+import Testing
+
+/// The whole engine on a simulated fleet, a written catalogue, a real ledger in memory and a clock that tests move.
+struct World {
+    let clock = ManualClock()
+    let hosts: SimulatedFleet
+    let catalog = ScriptedCatalog()
+    let ledger: any Ledger
+    let policy: CurrentPolicy
+    let counters: EngineCounters
+    let surveyor: Surveyor<ManualClock>
+    let reconciler: Reconciler<ManualClock>
+    let refresher: Refresher<ManualClock>
+    let resync: Resync<ManualClock>
+    let loop: WorkLoop<ManualClock>
+    let work = Wakeup()
+
+    static let rules = """
+        apiVersion: forecache/v1
+        rules:
+          - name: golden
+            match: { all: [ { tag: golden }, { visibility: public } ] }
+          - name: by-tag
+            match: { all: [ { tag: "precache:{site}" }, { visibility: public } ] }
+            targets: { sites: ["{site}"] }
+        """
+
+    init(
+        sites: Int = 2, hostsPerSite: Int = 2, settings: SiteSettings = SiteSettings(), ledger given: (any Ledger)? = nil,
+        hosts givenHosts: SimulatedFleet? = nil
+    ) throws {
+        var limits = Limits()
+        limits.surveyMaxAgeSeconds = 60
+        let (rules, problems) = RuleSet.parse([(path: "rules.yaml", text: Self.rules)])
+        guard problems.isEmpty else { throw problems }
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let (clock, catalog) = (clock, catalog)
+        hosts = givenHosts ?? SimulatedFleet(clock: clock)
+        ledger = try given ?? SQLiteLedger.inMemory()
+        policy = CurrentPolicy(
+            Policy(rules: rules, fleet: Samples.fleet(sites: sites, hosts: hostsPerSite, settings: settings), defaults: PlanningDefaults()))
+        counters = EngineCounters(now: { clock.now.date })
+        let forks = Forks(limits.forks)
+        surveyor = Surveyor(hosts: hosts, ledger: ledger, limits: limits, forks: forks, clock: clock, logger: logger)
+        let executor = PlanExecutor(hosts: hosts, catalog: catalog, forks: forks, clock: clock, logger: logger)
+        reconciler = Reconciler(
+            catalog: catalog, ledger: ledger, policy: policy, surveyor: surveyor, executor: executor, counters: counters, clock: clock,
+            logger: logger)
+        refresher = Refresher(
+            hosts: hosts, ledger: ledger, policy: policy, surveyor: surveyor, forks: forks, counters: counters, limits: limits,
+            clock: clock,
+            logger: logger, workWakeup: work)
+        resync = Resync(
+            catalog: catalog, ledger: ledger, policy: policy, intervalSeconds: 600, clock: clock, logger: logger, workWakeup: work)
+        loop = WorkLoop(ledger: ledger, reconciler: reconciler, limits: limits, clock: clock, logger: logger, wakeup: work)
+    }
+
+    func holders(of image: ImageID) async -> [String] {
+        var names: [String] = []
+        for host in policy.value.fleet.hosts where await hosts.baseFiles(on: host.name).contains(BaseFileName(of: image)) {
+            names.append(host.name.rawValue)
+        }
+        return names
+    }
+
+    func states(of image: ImageID) async throws -> [String: PlacementState] {
+        let now = clock.now.date
+        return Dictionary(try await ledger.placements(of: image).map { ($0.host.rawValue, $0.state(at: now)) }) { first, _ in first }
+    }
+}
+
+/// Awaits a condition, letting other tasks run; fails the test where it does not come true in time.
+func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
+    let deadline = ContinuousClock.now.advanced(by: .seconds(20))
+    while ContinuousClock.now < deadline {
+        if try await condition() { return }
+        await Task.yield()
+    }
+    Issue.record("did not happen in time: \(what)")
+}

@@ -1,0 +1,142 @@
+import ForecacheModel
+import ForecacheTestSupport
+import FoundationEssentials
+import Planning
+import Testing
+
+@Suite struct PlannerTests {
+    private let now = Date(timeIntervalSince1970: 1_800_000_000)
+    private let image = Samples.image(1)
+
+    private func survey(_ host: HostName, age: Double? = nil, ttl: Int? = nil, imagesType: String? = nil) -> HostObservation {
+        let files = age.map { [BaseFile(name: BaseFileName(of: image.id), bytes: 1 << 20, allocatedBytes: 1 << 20, ageSeconds: $0)] } ?? []
+        return .surveyed(HostSurvey(host: host, surveyedAt: now, ttlSeconds: ttl, imagesType: imagesType, baseFiles: files))
+    }
+
+    private func decision(_ fleet: Fleet, via: Via? = nil, mode: RuleMode = .enforce, ttl: Int? = nil) -> Decision {
+        Decision(
+            image: image,
+            placements: fleet.hosts.map {
+                Placement(
+                    image: image.id, site: $0.site, role: $0.role, host: $0.name, rule: "golden", mode: mode, via: via, ttlSeconds: ttl,
+                    reasons: ["tag \"golden\""])
+            })
+    }
+
+    /// The plan as a person would note it: `host action`, in execution order.
+    private func lines(_ plan: Plan) -> [String] {
+        plan.sites.flatMap { site in
+            site.steps.map { step in
+                switch step.action {
+                case .fetch: "\(step.host) fetch"
+                case .copy(let source, let fallsBack): "\(step.host) copy from \(source)\(fallsBack ? ", else Glance" : "")"
+                case .touch: "\(step.host) touch"
+                case .none: "\(step.host) none"
+                }
+            }
+        }
+    }
+
+    @Test func baseFileNamesAreNovas() {
+        // echo -n 07bc2424-753b-4f65-9da5-5a99d8383fe6 | sha1sum
+        let id = ImageID("07BC2424-753B-4F65-9DA5-5A99D8383FE6")
+        #expect(id.map { BaseFileName(of: $0).text } == "93c48f35eace40ebcd33c4f256ef28b6860fbded")
+    }
+
+    @Test func directFetchesWhatIsMissingAndTouchesWhatIsOld() {
+        let fleet = Samples.fleet(sites: 1, hosts: 3)
+        let observed: [HostName: HostObservation] = [
+            "dcn1-compute-0": survey("dcn1-compute-0"), "dcn1-compute-1": survey("dcn1-compute-1", age: 4000),
+            "dcn1-compute-2": survey("dcn1-compute-2", age: 5),
+        ]
+        let plan = Planner.plan(decision(fleet), fleet: fleet, observed: observed, defaults: PlanningDefaults())
+        #expect(lines(plan) == ["dcn1-compute-0 fetch", "dcn1-compute-1 touch", "dcn1-compute-2 none"])
+        #expect(PlanCheck.violations(plan, fleet: fleet, observed: observed).isEmpty)
+    }
+
+    @Test func proxyFetchesOnceAndTheOthersCopy() {
+        let fleet = Samples.fleet(sites: 1, hosts: 3)
+        let observed = Dictionary(uniqueKeysWithValues: fleet.hosts.map { ($0.name, survey($0.name)) })
+        let plan = Planner.plan(decision(fleet, via: .proxy), fleet: fleet, observed: observed, defaults: PlanningDefaults())
+        #expect(
+            lines(plan) == [
+                "dcn1-compute-0 fetch", "dcn1-compute-1 copy from dcn1-compute-0, else Glance",
+                "dcn1-compute-2 copy from dcn1-compute-0, else Glance",
+            ])
+        #expect(PlanCheck.violations(plan, fleet: fleet, observed: observed).isEmpty)
+    }
+
+    @Test func aHostThatHasTheBaseFileIsTheProxyWhenTheChosenOneIsAway() {
+        let fleet = Samples.fleet(sites: 1, hosts: 3)
+        let observed: [HostName: HostObservation] = [
+            "dcn1-compute-0": .unreachable(reason: "no route"), "dcn1-compute-1": survey("dcn1-compute-1"),
+            "dcn1-compute-2": survey("dcn1-compute-2", age: 300),
+        ]
+        let plan = Planner.plan(decision(fleet, via: .proxy), fleet: fleet, observed: observed, defaults: PlanningDefaults())
+        #expect(
+            lines(plan) == [
+                "dcn1-compute-0 none", "dcn1-compute-2 touch", "dcn1-compute-1 copy from dcn1-compute-2, else Glance",
+            ])
+        #expect(PlanCheck.violations(plan, fleet: fleet, observed: observed).isEmpty)
+    }
+
+    @Test func theOperatorsSeedComesFirst() {
+        let fleet = Samples.fleet(sites: 1, hosts: 2, settings: SiteSettings(via: .proxy, seed: "dcn1-compute-1"))
+        let observed = Dictionary(uniqueKeysWithValues: fleet.hosts.map { ($0.name, survey($0.name)) })
+        let plan = Planner.plan(
+            decision(fleet), fleet: fleet, observed: observed, defaults: PlanningDefaults(copyFallsBackToGlance: false))
+        #expect(lines(plan) == ["dcn1-compute-1 fetch", "dcn1-compute-0 copy from dcn1-compute-1"])
+    }
+
+    @Test func dryRunAndRBDAreLeftAloneWithTheirReasons() {
+        let fleet = Samples.fleet(sites: 1, hosts: 1)
+        let dry = Planner.plan(
+            decision(fleet, mode: .dryRun), fleet: fleet, observed: ["dcn1-compute-0": survey("dcn1-compute-0")],
+            defaults: PlanningDefaults())
+        #expect(dry.steps.map(\.action) == [.none(.dryRun)])
+        let rbd = Planner.plan(
+            decision(fleet), fleet: fleet, observed: ["dcn1-compute-0": survey("dcn1-compute-0", imagesType: "rbd")],
+            defaults: PlanningDefaults())
+        #expect(rbd.steps.first?.reasons.last == "images_type is rbd, which does not use the image cache")
+        #expect(rbd.isEmpty)
+    }
+
+    @Test func theNodesTTLWinsAndARuleCanOnlyShortenIt() {
+        let fleet = Samples.fleet(sites: 1, hosts: 1)
+        let defaults = PlanningDefaults(ttl: TTLDefaults(seconds: 86400, roles: ["Compute": 604_800]))
+        func ttl(node: Int?, rule: Int?) -> Int? {
+            Planner.plan(
+                decision(fleet, ttl: rule), fleet: fleet, observed: ["dcn1-compute-0": survey("dcn1-compute-0", ttl: node)],
+                defaults: defaults
+            ).steps.first?.ttlSeconds
+        }
+        #expect(ttl(node: 3600, rule: nil) == 3600)
+        #expect(ttl(node: nil, rule: nil) == 604_800)
+        #expect(ttl(node: nil, rule: 600) == 600)
+        #expect(ttl(node: 3600, rule: 2_592_000) == 3600)
+    }
+
+    @Test func plansThatAreNotSoundAreFound() {
+        let fleet = Samples.fleet(sites: 1, hosts: 2)
+        let orphan = Step(
+            host: "dcn1-compute-1", role: "Compute", action: .copy(from: "dcn1-compute-0", fallsBackToGlance: false), rule: "r",
+            priority: 1,
+            ttlSeconds: 1, reasons: [])
+        let plan = Plan(image: image, sites: [SitePlan(site: "dcn1", via: .proxy, forks: 1, copiesAtOnce: 1, steps: [orphan, orphan])])
+        let violations = PlanCheck.violations(plan, fleet: fleet, observed: [:])
+        #expect(violations.contains("host dcn1-compute-1 copies from dcn1-compute-0, which has no bytes by then"))
+        #expect(violations.contains("host dcn1-compute-1 stands in the plan twice"))
+    }
+
+    @Test func refreshesComeAheadOfTheTTLEachAtItsOwnMoment() {
+        let schedule = RefreshSchedule(atFraction: 0.6)
+        let moments = (0..<500).map {
+            schedule.refreshAt(touchedAt: now, ttlSeconds: 1000, image: Samples.imageID($0), host: "h").timeIntervalSince(now)
+        }
+        #expect(moments.allSatisfy { (540...600).contains($0) })
+        // Spread over the whole jitter, and the same again for the same placement.
+        #expect((moments.max() ?? 0) - (moments.min() ?? 0) > 55)
+        #expect(
+            moments[7] == schedule.refreshAt(touchedAt: now, ttlSeconds: 1000, image: Samples.imageID(7), host: "h").timeIntervalSince(now))
+    }
+}

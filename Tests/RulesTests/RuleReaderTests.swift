@@ -1,0 +1,178 @@
+import ForecacheModel
+import StrictYAML
+import Testing
+
+@testable import Rules
+
+/// Files that are wrong: every problem with its place, and all of them at once.
+@Suite struct RuleReaderTests {
+    @Test(arguments: [
+        ("{}", "r.yaml:4:12: match is empty; write 'always: true' where every image is meant"),
+        ("", "r.yaml:3:5: a rule needs the key 'match'"),
+        ("golden", "r.yaml:4:12: match must be a mapping with one condition, not 'golden'"),
+        ("[{tag: a}]", "r.yaml:4:12: match must be a mapping with one condition, not a list"),
+        (
+            "{tag: a, name: b}",
+            "r.yaml:4:21: match holds 2 conditions (tag, name) where one belongs; put them in a list under 'all' or 'any'"
+        ),
+        ("{tagg: a}", "r.yaml:4:13: unknown condition 'tagg'; did you mean 'tag'?"),
+        ("{tag: }", "r.yaml:4:13: condition 'tag' has no value"),
+        ("{all: []}", "r.yaml:4:18: 'all' is an empty list; give it at least one condition"),
+        ("{any: {tag: a}}", "r.yaml:4:18: any must be a list, not a mapping"),
+        ("{all: [{}]}", "r.yaml:4:19: each item of 'all' is empty; write 'always: true' where every image is meant"),
+        ("{all: [tag]}", "r.yaml:4:19: each item of 'all' must be a mapping with one condition, not 'tag'"),
+        ("{not: {}}", "r.yaml:4:18: not is empty; write 'always: true' where every image is meant"),
+        ("{not: [{tag: a}]}", "r.yaml:4:18: not must be a mapping with one condition, not a list"),
+        ("{always: false}", "r.yaml:4:21: always can only be true; take the rule out to match nothing"),
+        ("{always: 1}", "r.yaml:4:21: always must be true or false, not '1'"),
+        ("{tag: []}", "r.yaml:4:18: tag is an empty list, which would match nothing"),
+        ("{tag: ''}", "r.yaml:4:18: glob '' of tag is empty"),
+        ("{tag: [[a]]}", "r.yaml:4:19: each of tag must be text, not a list"),
+        (
+            "{tag: {regx: a}}",
+            "r.yaml:4:18: a pattern of tag needs the key 'regex'\nr.yaml:4:19: unknown key 'regx' in a pattern of tag; did you mean 'regex'?"
+        ),
+        ("{name: {regex: '('}}", "r.yaml:4:27: regex '(' of name has a '(' without its ')'"),
+        ("{name: '[a'}", "r.yaml:4:19: glob '[a' of name has a '[' without its ']'; write [[] for a literal '['"),
+        (
+            "{visibility: pubic}",
+            "r.yaml:4:25: visibility must be one of public, private, shared, community, not 'pubic'; did you mean 'public'?"
+        ),
+        (
+            "{status: done}",
+            "r.yaml:4:21: status must be one of queued, saving, uploading, importing, active, deactivated, killed, deleted, pending_delete, not 'done'"
+        ),
+        ("{id: ubuntu}", "r.yaml:4:17: id 'ubuntu' is not an image id (a UUID in lower case)"),
+        ("{min_size: big}", "r.yaml:4:23: min_size must be a size such as 20GiB, 50MiB or 4096, not 'big'"),
+        ("{created_within: soon}", "r.yaml:4:29: created_within must be a duration such as 90s, 10m, 24h or 30d, not 'soon'"),
+        ("{hidden: maybe}", "r.yaml:4:21: hidden must be true or false, not 'maybe'"),
+        ("{property: {}}", "r.yaml:4:23: property is empty; name at least one property"),
+        ("{property: os}", "r.yaml:4:23: property must be a mapping of property names, not 'os'"),
+        ("{property: {a: }}", "r.yaml:4:24: property 'a' has no value; write {exists: true} where any value will do"),
+        ("{property: {a: {}}}", "r.yaml:4:27: property 'a' needs an operator: exists, eq, in, glob, regex, min or max"),
+        ("{property: {a: {eg: b}}}", "r.yaml:4:28: unknown key 'eg' in property 'a'; did you mean 'eq'?"),
+        ("{property: {a: {min: x}}}", "r.yaml:4:33: min must be a number, not 'x'"),
+        ("{property: {a: {min: 0, max: }}}", "r.yaml:4:36: operator 'max' of property 'a' has no value"),
+        ("{property: {a: {in: []}}}", "r.yaml:4:32: in is an empty list; give it at least one value"),
+        ("{property: {a: {version: '>= 1'}}}", "r.yaml:4:37: 'version' of a property is not available in this version yet"),
+        (
+            "{owner: '{site}'}",
+            "r.yaml:4:20: glob '{site}' of owner has {site}, but names are captured from tag, name, role and property only"
+        ),
+        ("{not: {tag: 'x:{site}'}}", "r.yaml:4:24: glob 'x:{site}' of tag has {site}, but nothing is captured under 'not'"),
+        ("{tag: 'x:{site}'}", "r.yaml:3:5: match captures {site} but targets do not use it; add it to targets or write '*' in match"),
+    ])
+    func badMatch(match: String, problem: String) {
+        #expect(Fixtures.problems(Fixtures.file(match: match)) == problem.split(separator: "\n").map(String.init))
+    }
+
+    @Test(arguments: [
+        ("targets: {sites: []}", "r.yaml:5:22: targets.sites is an empty list; give it at least one value"),
+        ("targets: {sites: }", "r.yaml:5:15: key 'sites' in targets has no value; give one or leave the key out"),
+        ("targets:", "r.yaml:5:5: key 'targets' in a rule has no value; give one or leave the key out"),
+        ("targets: {site: a}", "r.yaml:5:15: unknown key 'site' in targets; did you mean 'sites'?"),
+        ("targets: {sites: '{site}'}", "r.yaml:5:14: targets use {site} but no condition of match captures it"),
+        (
+            "targets: {roles: ['{rol}']}",
+            "r.yaml:5:23: glob '{rol}' of targets.roles has '{rol}', but only {site} and {role} are known; did you mean '{role}'?"
+        ),
+        ("mode: dryrun", "r.yaml:5:11: mode must be one of enforce, dry-run, not 'dryrun'; did you mean 'dry-run'?"),
+        ("priority: 101", "r.yaml:5:15: priority must be a whole number from 0 to 100, not '101'"),
+        ("ttl: 0", "r.yaml:5:10: ttl must be at least 1s"),
+        ("ttl: long", "r.yaml:5:10: ttl must be a duration such as 90s, 10m, 24h or 30d, not 'long'"),
+        ("deliver: {via: relay}", "r.yaml:5:20: deliver.via 'relay' is not available in this version yet"),
+        ("deliver: {via: nova-api}", "r.yaml:5:20: deliver.via 'nova-api' is not available in this version yet"),
+        (
+            "deliver: {via: prxy}",
+            "r.yaml:5:20: deliver.via must be one of direct, proxy, relay, nova-api, not 'prxy'; did you mean 'proxy'?"
+        ),
+        ("deliver: {rate_limit: 20MiB/s}", "r.yaml:5:15: 'deliver.rate_limit' is not available in this version yet"),
+        ("deliver: {window: x}", "r.yaml:5:15: 'deliver.window' is not available in this version yet"),
+        ("deliver: {max_size: 1}", "r.yaml:5:15: 'deliver.max_size' is not available in this version yet"),
+        ("for: 14d", "r.yaml:5:5: 'for' is not available in this version yet"),
+        ("select: {newest: 2}", "r.yaml:5:5: 'select' is not available in this version yet"),
+        ("prio: 1", "r.yaml:5:5: unknown key 'prio' in a rule; known are deliver, match, mode, name, priority, targets, ttl"),
+    ])
+    func badRule(line: String, problem: String) {
+        #expect(Fixtures.problems(Fixtures.file(match: "{tag: a}", line)) == [problem])
+    }
+
+    @Test(arguments: [
+        ("", "r.yaml:1:1: a rule file must be a mapping of keys and values, not nothing"),
+        ("[]", "r.yaml:1:1: a rule file must be a mapping of keys and values, not a list"),
+        ("apiVersion: forecache/v1", "r.yaml:1:1: a rule file needs the key 'rules'"),
+        ("apiVersion: forecache/v2\nrules: []", "r.yaml:1:13: apiVersion must be 'forecache/v1', not 'forecache/v2'"),
+        ("rules: []", "r.yaml:1:1: a rule file needs the key 'apiVersion'"),
+        ("apiVersion: forecache/v1\nrules: [golden]", "r.yaml:2:9: a rule must be a mapping of keys and values, not 'golden'"),
+        (
+            "apiVersion: forecache/v1\nrules: [{name: by hand, match: {always: true}}]",
+            "r.yaml:2:16: the name 'by hand' is taken: it marks what an operator caches without a rule"
+        ),
+        (
+            "apiVersion: forecache/v1\nrules: [{name: \"a\\eb\", match: {always: true}}]",
+            "r.yaml:2:16: a rule's name must have 1 to 100 printable characters"
+        ),
+    ])
+    func badFile(text: String, problem: String) {
+        #expect(Fixtures.problems(text) == [problem])
+    }
+
+    @Test func allProblemsOfAllFilesComeAtOnce() {
+        let first = """
+            apiVersion: forecache/v1
+            rules:
+              - name: a
+                match: { all: [ { tagg: x }, { min_size: big }, {} ] }
+                mode: dry
+              - match: { tag: x, nmae: y }
+                targets: { sites: [ "[" ] }
+              - name: ok
+                match: { tag: x }
+            """
+        let second = """
+            apiVersion: forecache/v1
+            rules:
+              - name: ok
+                match: { tag: y }
+                ttl: x
+            """
+        let (rules, problems) = RuleSet.parse([
+            (path: "a.yaml", text: first), (path: "b.yaml", text: second), (path: "c.yaml", text: "a: b: c"),
+        ])
+        #expect(rules.rules.map(\.name) == ["ok"])
+        #expect(
+            problems.description == """
+                a.yaml:4:23: unknown condition 'tagg'; did you mean 'tag'?
+                a.yaml:4:46: min_size must be a size such as 20GiB, 50MiB or 4096, not 'big'
+                a.yaml:4:53: each item of 'all' is empty; write 'always: true' where every image is meant
+                a.yaml:5:11: mode must be one of enforce, dry-run, not 'dry'
+                a.yaml:6:5: a rule needs the key 'name'
+                a.yaml:6:22: match holds 2 conditions (tag, nmae) where one belongs; put them in a list under 'all' or 'any'
+                a.yaml:6:22: unknown condition 'nmae'; did you mean 'name'?
+                a.yaml:7:25: glob '[' of targets.sites has a '[' without its ']'; write [[] for a literal '['
+                b.yaml:3:11: rule name 'ok' is used already at a.yaml:8:11
+                b.yaml:5:10: ttl must be a duration such as 90s, 10m, 24h or 30d, not 'x'
+                c.yaml:1:5: mapping values are not allowed in this context
+                """)
+    }
+
+    @Test func whatIsLeftOutHasItsDefault() throws {
+        let rule = try #require(Fixtures.rules(Fixtures.file(match: "{tag: a}")).rules.first)
+        #expect(rule.mode == .enforce)
+        #expect(rule.priority == 50)
+        #expect(rule.via == nil)
+        #expect(rule.ttlSeconds == nil)
+    }
+
+    @Test func evaluationOrderIsPriorityThenFileOrder() {
+        let file = """
+            apiVersion: forecache/v1
+            rules:
+              - { name: a, match: { always: true } }
+              - { name: b, match: { always: true }, priority: 70 }
+              - { name: c, match: { always: true } }
+            """
+        let last = "apiVersion: forecache/v1\nrules: [{ name: d, match: { always: true }, priority: 70 }]"
+        #expect(Fixtures.rules(file, last).rules.map(\.name) == ["b", "d", "a", "c"])
+    }
+}

@@ -1,0 +1,129 @@
+import Crypto
+import Engine
+import ForecacheModel
+import Foundation
+import Logging
+import Planning
+import SSHFleet
+import Testing
+
+/// The running lab, as its `lab.env` describes it.
+struct Lab {
+    private let values: [String: String]
+    let hosts: [ForecacheModel.Host]
+
+    init() throws {
+        let path = try #require(
+            ProcessInfo.processInfo.environment["FORECACHE_LAB_ENV"], "start the lab (deploy/lab/lab up) and set FORECACHE_LAB_ENV to its lab.env")
+        var values: [String: String] = [:]
+        for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") {
+            let parts = line.split(separator: "=", maxSplits: 1)
+            if parts.count == 2 { values[String(parts[0])] = parts[1].trimmingCharacters(in: CharacterSet(charactersIn: "'")) }
+        }
+        self.values = values
+        let names = (values["NODES"] ?? "").split(separator: " ").map { String($0) }
+        hosts = try names.map { name in
+            let key = name.replacingOccurrences(of: "-", with: "_")
+            return ForecacheModel.Host(
+                name: HostName(name), site: SiteName(String(name.prefix { $0 != "-" })), role: "Compute",
+                address: try #require(values["ADDRESS_\(key)"]), peerAddress: values["INTERNAL_API_\(key)"],
+                ssh: SSHSettings(
+                    user: try #require(values["SSH_USER"]), identityFiles: [try #require(values["SSH_IDENTITY"])],
+                    knownHostsFiles: [try #require(values["SSH_KNOWN_HOSTS"])]))
+        }
+        try #require(hosts.count >= 2, "the lab has no nodes")
+    }
+
+    func fleet() -> SSHFleet {
+        SSHFleet(
+            settings: SSHFleetSettings(
+                peer: PeerSettings(
+                    user: values["PEER_USER"], identity: values["PEER_IDENTITY"], port: values["PEER_PORT"].flatMap { Int($0) },
+                    knownHosts: values["PEER_KNOWN_HOSTS"])), limits: Limits(), logger: Logger(label: "lab"))
+    }
+
+    func instances(of host: ForecacheModel.Host) throws -> String {
+        try #require(values["INSTANCES_\(host.name.rawValue.replacingOccurrences(of: "-", with: "_"))"])
+    }
+
+    /// This machine's address on the first node's network.
+    var serverAddress: String { hosts[0].address.split(separator: ".").dropLast().joined(separator: ".") + ".1" }
+}
+
+/// An image made up for one test.
+struct ImageFile {
+    let bytes: Data
+    let request: BaseFileRequest
+    var name: BaseFileName { BaseFileName(of: request.image) }
+
+    init(bytes count: Int) {
+        let bytes = Data((0..<count).map { _ in UInt8.random(in: 0...255) })
+        guard let image = ImageID(UUID().uuidString), let digest = Digest(.sha512, hex: Hexadecimal.text(SHA512.hash(data: bytes))) else {
+            preconditionFailure("a UUID is an image id, and a hash has its length")
+        }
+        self.bytes = bytes
+        request = BaseFileRequest(image: image, bytes: Int64(count), digest: digest)
+    }
+}
+
+/// An HTTP server of the test's own (python3) that gives one file to whoever has the token.
+struct FileServer {
+    let pid: Int32
+    let token: String
+    private let url: String
+
+    func grant() -> DownloadGrant { DownloadGrant(url: url, token: Secret(token), expiresAt: .distantFuture) }
+
+    /// `mode`: plain, slow (the file takes about four seconds), or an HTTP status to answer.
+    static func run(_ image: ImageFile, address: String, mode: String, _ body: (FileServer) async throws -> Void) async throws {
+        let folder = "/tmp/forecache-files-\(UUID().uuidString.prefix(8))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let token = "token-\(UUID().uuidString)"
+        try image.bytes.write(to: URL(fileURLWithPath: folder + "/file"))
+        try token.write(toFile: folder + "/token", atomically: true, encoding: .utf8)
+        try program.write(toFile: folder + "/server.py", atomically: true, encoding: .utf8)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+        process.arguments = [folder + "/server.py", folder, address, mode]
+        try process.run()
+        defer {
+            kill(process.processIdentifier, SIGKILL)
+            // Left behind where it cannot be removed: it lies in /tmp.
+            try? FileManager.default.removeItem(atPath: folder)
+        }
+        let deadline = ContinuousClock.now + .seconds(20)
+        while !FileManager.default.fileExists(atPath: folder + "/port") {
+            try #require(ContinuousClock.now < deadline, "the file server did not start on \(address)")
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        let port = try String(contentsOfFile: folder + "/port", encoding: .utf8)
+        try await body(FileServer(pid: process.processIdentifier, token: token, url: "http://\(address):\(port)/file"))
+    }
+
+    private static let program = """
+        import http.server, os, sys, time
+        folder, address, mode = sys.argv[1:4]
+        data = open(folder + '/file', 'rb').read()
+        token = open(folder + '/token').read()
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                if mode.isdigit() or self.headers['X-Auth-Token'] != token:
+                    self.send_error(int(mode) if mode.isdigit() else 401)
+                    return
+                start = self.headers['Range']
+                start = int(start[6:].split('-')[0]) if start else 0
+                self.send_response(206 if start else 200)
+                self.send_header('Content-Length', str(len(data) - start))
+                if start: self.send_header('Content-Range', 'bytes %d-%d/%d' % (start, len(data) - 1, len(data)))
+                self.end_headers()
+                step = len(data) // 40 if mode == 'slow' else len(data)
+                for at in range(start, len(data), step):
+                    self.wfile.write(data[at:at + step])
+                    if mode == 'slow': time.sleep(0.1)
+            def log_message(self, *_): pass
+        server = http.server.ThreadingHTTPServer((address, 0), Handler)
+        open(folder + '/port.new', 'w').write(str(server.server_address[1]))
+        os.rename(folder + '/port.new', folder + '/port')
+        server.serve_forever()
+        """
+}

@@ -1,0 +1,75 @@
+import ForecacheModel
+import Foundation
+import SQLiteLedger
+import Synchronization
+import Testing
+
+@Suite struct StatusTests {
+    @Test func theReportHasEveryKeyOfTheContract() async throws {
+        try await RunningServer.with { server in
+            try await server.ledger.want(try image(1), name: "ubuntu \"24.04\"")
+            try await server.ledger.request([try image(1)], cause: .event, at: RunningServer.now)
+            server.world.counters.withLock { $0.received = [.image: 3] }
+            let answer = try await server.get("/api/v1/status")
+            #expect(answer.status == 200)
+            #expect(answer.headers["content-type"] == "application/json")
+            let json = try #require(
+                try JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])
+            #expect(Set(json.keys) == ["images", "queue", "notifications"])
+            let first = try #require((json["images"] as? [[String: Any]])?.first)
+            #expect(first["name"] as? String == "ubuntu \"24.04\"")
+            let placements = try #require(first["placements"] as? [[String: Any]])
+            let keys: Set = [
+                "site", "role", "host", "state", "age_seconds", "ttl_seconds", "expires_at", "refresh_at",
+                "bytes", "rule", "error",
+            ]
+            #expect(placements.map { Set($0.keys) } == [keys, keys])
+            #expect(placements[0]["age_seconds"] as? Int == 60)
+            #expect(placements[0]["expires_at"] as? String == "2027-01-16T07:58:59Z")
+            #expect(placements[1]["state"] as? String == "pending")
+            #expect(placements[1]["expires_at"] is NSNull)
+            let report = try JSONDecoder().decode(StatusReport.self, from: Data(answer.body.utf8))
+            #expect(report.queue == StatusQueue(length: 1, nextDueAt: RunningServer.now))
+            #expect(report.notifications.received == [.image: 3, .duplicate: 0, .irrelevant: 0, .odd: 0])
+            let lone = StatusReport(images: [], queue: report.queue, notifications: StatusNotifications())
+            #expect(
+                try JSONDecoder().decode(StatusReport.self, from: Data(StatusReport.json(lone))) == lone)
+        }
+    }
+
+    @Test func manyImagesComeWholeAndInOrder() async throws {
+        try await RunningServer.with { server in
+            let ids = try (0..<250).map { try image($0) }
+            for id in ids { try await server.ledger.want(id, name: "image \(id)") }
+            let whole = try await report(server, "")
+            #expect(whole.images.map(\.id) == ids)
+            #expect(whole.images.allSatisfy { $0.placements.count == 2 })
+            let rest = try await report(server, "?after=\(ids[248])")
+            #expect(rest.images.map(\.id) == [ids[249]])
+        }
+    }
+
+    @Test func filtersBySiteAndImage() async throws {
+        try await RunningServer.with { server in
+            for number in [0, 1, 2] {
+                try await server.ledger.want(
+                    try image(number), name: "image", on: number == 2 ? ["h0"] : ["h0", "h1"])
+            }
+            let bySite = try await report(server, "?site=dcn2")
+            let both = [try image(0), try image(1)]
+            #expect(bySite.images.map(\.id) == both)
+            #expect(Set(bySite.images.flatMap(\.placements).map(\.host)) == ["h1"])
+            let byImage = try await report(server, "?image=\(try image(1))")
+            #expect(byImage.images.map(\.id) == [both[1]])
+            #expect(try await report(server, "?image=\(try image(9))").images.isEmpty)
+            #expect(try await report(server, "?site=&image=").images.count == 3)
+            #expect(try await server.get("/api/v1/status?image=nonsense").status == 400)
+            #expect(try await server.get("/api/v1/status?host=h0").status == 400)
+        }
+    }
+
+    private func report(_ server: RunningServer, _ query: String) async throws -> StatusReport {
+        try JSONDecoder().decode(
+            StatusReport.self, from: Data(try await server.get("/api/v1/status" + query).body.utf8))
+    }
+}

@@ -1,0 +1,89 @@
+"""Runs the tests of node.sh under the three shells; started by Tests/node/run."""
+import concurrent.futures
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from fault_server import FaultServer
+from harness import HERE, SOURCE, SCRIPT, SHELLS, BODY, TESTS, test, Site, failed, SSHServers
+import fetch_tests  # noqa: F401 (its tests join TESTS)
+import publish_tests  # noqa: F401 (its tests join TESTS)
+import hostile_tests  # noqa: F401 (its tests join TESTS)
+import copy_tests  # noqa: F401 (its tests join TESTS)
+import cache_tests  # noqa: F401 (its tests join TESTS)
+
+
+def run_one(function, shell, root, server, ssh):
+    place = tempfile.mkdtemp(dir=root)
+    os.chmod(place, 0o755)
+    site = Site(shell, place, server, ssh)
+    try:
+        function(site)
+        return None
+    except Exception as error:  # a test's failure is its result
+        place = error.__traceback__
+        while place.tb_next and place.tb_frame.f_code is not function.__code__:
+            place = place.tb_next
+        return f"line {place.tb_lineno}: {type(error).__name__}: {error}"
+    finally:
+        for run in site.runs:
+            if run.process.poll() is None:
+                run.process.kill()
+            run.close_input()
+
+
+def run_shell(shell, wanted, root, ssh, say):
+    server, results = FaultServer(BODY), []
+    for function in TESTS:
+        if all(word in f"{shell} {function.__name__}" for word in wanted):
+            began = time.monotonic()
+            trouble = run_one(function, shell, root, server, ssh)
+            results.append(trouble is None)
+            say(line(trouble is None, f"{shell:8}{function.__name__} ({time.monotonic() - began:.1f} s)", trouble))
+    server.close()
+    return results
+
+
+def line(good, what, trouble=None):
+    return f"{'ok  ' if good else 'FAIL'} {what}" + (f"\n     {trouble}" if not good and trouble else "")
+
+
+def lint(say):
+    results = []
+    for arguments in (["shellcheck", "-s", "sh", SOURCE], ["shellcheck", "-s", "sh", os.path.join(HERE, "run")]):
+        found = subprocess.run(arguments, capture_output=True, text=True)
+        results.append(found.returncode == 0)
+        say(line(results[-1], f"shellcheck {os.path.basename(arguments[-1])}", found.stdout))
+    results.append(len(SCRIPT.encode()) < 30_000)
+    say(line(results[-1], f"what is sent has {len(SCRIPT.encode())} bytes, less than 30000"))
+    return results
+
+
+def main():
+    wanted, lock = sys.argv[1:], threading.Lock()
+
+    def say(text):
+        with lock:
+            print(text, flush=True)
+
+    root = tempfile.mkdtemp(prefix="forecache-node-")
+    os.chmod(root, 0o755)
+    ssh = SSHServers(root)
+    try:
+        results = [] if wanted else lint(say)
+        with concurrent.futures.ThreadPoolExecutor(len(SHELLS)) as pool:
+            for part in pool.map(lambda shell: run_shell(shell, wanted, root, ssh, say), SHELLS):
+                results += part
+    finally:
+        ssh.close()
+        shutil.rmtree(root, ignore_errors=True)
+    print(f"{results.count(True)} passed, {results.count(False)} failed")
+    return 0 if results and all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

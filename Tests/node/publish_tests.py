@@ -1,0 +1,85 @@
+"""publish: from a temporary to a base file, or not."""
+import hashlib
+import os
+import time
+
+from harness import NAME, BODY, test, until, write, read, failed, succeeded
+
+
+@test
+def publish_refuses_wrong_bytes(site):
+    wrong = bytes(len(BODY))
+    site.put_part(wrong)
+    event = failed(site.publish().end(), "digest_mismatch")
+    assert event["digest"] == hashlib.sha512(wrong).hexdigest()
+    assert not os.path.exists(site.part()) and not os.path.exists(site.base())
+    failed(site.publish().end(), "truncated")
+    site.put_part(BODY[:-1])
+    failed(site.publish().end(), "truncated")
+    assert os.path.exists(site.part())
+    site.put_part(BODY + b"x")
+    failed(site.publish().end(), "too_long")
+    assert not os.path.exists(site.base()) and site.left() == [], site.left()
+
+
+@test
+def publish_every_digest(site):
+    for algo in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512"):
+        digest = hashlib.new(algo, BODY).hexdigest()
+        os.makedirs(site.cache + "/.forecache", exist_ok=True)
+        write(f"{site.cache}/.forecache/{NAME}.{digest[:16]}.part", BODY)
+        succeeded(site.publish(algo=algo, digest=digest).end(), digest=digest)
+        assert read(site.base()) == BODY
+        os.unlink(site.base())
+
+
+@test
+def publish_keeps_an_existing_file(site):
+    write(site.base(), b"what Nova put there")
+    os.utime(site.base(), (1_600_000_000, 1_600_000_000))
+    before = os.stat(site.base())
+    site.put_part(BODY)
+    succeeded(site.publish().end(), existing=True, digest=None)
+    after = os.stat(site.base())
+    assert read(site.base()) == b"what Nova put there" and before.st_ino == after.st_ino
+    assert abs(after.st_mtime - time.time()) < 5 and site.left() == []
+
+
+@test
+def publish_loses_the_race(site):
+    # Nova makes the base file while we are at the digest: a slow sha512sum stands for a large image.
+    tools = os.path.join(site.root, "bin")
+    os.makedirs(tools)
+    made = f"{site.root}/made"
+    write(f"{tools}/sha512sum", f"#!/bin/sh\n/usr/bin/sha512sum\nprintf nova >'{made}'\nmv '{made}' \"../{NAME}\"\n".encode())
+    os.chmod(f"{tools}/sha512sum", 0o755)
+    site.put_part(BODY)
+    run = site.start("publish", env={"PATH": f"{tools}:{os.environ['PATH']}"}, **site.image())
+    succeeded(run.end(), existing=True)
+    assert read(site.base()) == b"nova" and site.left() == []
+
+
+@test
+def publish_can_be_interrupted(site):
+    tools = os.path.join(site.root, "bin")
+    os.makedirs(tools)
+    write(f"{tools}/sha512sum", b"#!/bin/sh\nexec sleep 60\n")
+    os.chmod(f"{tools}/sha512sum", 0o755)
+    site.put_part(BODY)
+    run = site.start("publish", env={"PATH": f"{tools}:{os.environ['PATH']}"}, **site.image())
+    run.wait_for("progress")
+    run.close_input()
+    failed(run.end(5), "interrupted")
+    until(lambda: not site.strays(), "no strays")
+    succeeded(site.publish().end(), existing=False)
+    assert read(site.base()) == BODY and site.left() == []
+
+
+@test
+def a_directory_in_the_way_of_the_lock(site):
+    os.makedirs(site.part()[:-4] + "lock")
+    run = site.fetch()
+    run.process.wait(10)
+    run.readers[1].join()
+    run.errors = b""  # the shell's own complaint
+    failed(run.end(), "io")
