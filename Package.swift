@@ -75,8 +75,15 @@ let floor5: [Target] = [
 let floor6: [Target] = [
     .executableTarget(
         name: "forecache",
-        dependencies: ["Daemon", "Engine", "ForecacheModel", "Planning", "Rules", "StrictYAML", argumentParser, logging],
-        swiftSettings: strict)
+        dependencies: ["Daemon", "Engine", "ForecacheModel", "Planning", "Rules", "StrictYAML", argumentParser, logging, unixSignals],
+        swiftSettings: strict),
+    .executableTarget(
+        name: "forecache-bench",
+        dependencies: [
+            "Engine", "ForecacheModel", "Notifications", "Planning", "RabbitMQSource", "Rules", "SQLiteLedger", "StrictYAML",
+            argumentParser, logging,
+        ],
+        resources: [.embedInCode("oslo_listener.py")], swiftSettings: strict),
 ]
 
 let side: [Target] = [
@@ -107,17 +114,26 @@ let tests: [Target] = [
     .testTarget(
         name: "StatusServerTests", dependencies: ["Engine", "ForecacheModel", "SQLiteLedger", "StatusServer", lifecycle, logging],
         swiftSettings: strict),
+    .testTarget(
+        name: "DaemonTests", dependencies: ["Daemon", "Engine", "ForecacheModel", "Planning", "Rules", "StrictYAML"],
+        swiftSettings: strict),
+    // The built program, without any server: FORECACHE_BINARY, else the one beside the tests.
+    .testTarget(name: "CommandTests", dependencies: ["forecache"], swiftSettings: strict),
     // Against the real servers of deploy/lab: Tests/run starts them.
+    .testTarget(name: "EndToEndTests", swiftSettings: strict),
     .testTarget(name: "OpenStackLabTests", dependencies: ["Engine", "ForecacheModel", "OpenStackAPI", logging], swiftSettings: strict),
     .testTarget(name: "RabbitMQSourceTests", dependencies: ["Engine", "ForecacheModel", "RabbitMQSource", logging], swiftSettings: strict),
     .testTarget(
-        name: "SSHFleetLabTests", dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "Planning", "SSHFleet", logging],
+        name: "SSHFleetLabTests", dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "Planning", "SSHFleet", crypto, logging],
         swiftSettings: strict),
 ]
 
 let package = Package(
     name: "forecache",
-    products: [.executable(name: "forecache", targets: ["forecache"])],
+    products: [
+        .executable(name: "forecache", targets: ["forecache"]),
+        .executable(name: "forecache-bench", targets: ["forecache-bench"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),

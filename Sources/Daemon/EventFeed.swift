@@ -12,12 +12,12 @@ public struct EventFeed: Sendable {
         public var exchange: String
         public var routingKey: String
         /// The image that it names; nil where it names none.
-        public var image: ImageID?
-        public var type: String?
-        public var messageID: String?
-        public var publisher: String?
+        @OrNull public var image: ImageID?
+        @OrNull public var type: String?
+        @OrNull public var messageID: String?
+        @OrNull public var publisher: String?
         /// Why it could not be understood.
-        public var odd: String?
+        @OrNull public var odd: String?
     }
 
     private let setup: Setup
@@ -28,7 +28,8 @@ public struct EventFeed: Sendable {
         self.logger = logger
     }
 
-    /// Runs until cancelled, or until `most` lines were shown.
+    /// Runs until cancelled, or until `most` lines were shown. Throws `.unreachable` where the broker cannot be subscribed to at all; a subscription that is
+    /// lost later is made again.
     public func run(most: Int?, note: @escaping @Sendable (String) -> Void, show: @escaping @Sendable (Line) -> Void) async throws(Refusal)
     {
         let source = try Shells.source(setup, isTemporary: true, logger: logger)
@@ -37,8 +38,15 @@ public struct EventFeed: Sendable {
         do throws(Failure) {
             try await source.run { event throws(Failure) in
                 switch event {
-                case .subscribed: note("listening")
-                case .lost(let failure): note("subscription lost, trying again: \(failure)")
+                case .subscribed:
+                    await counter.subscribed()
+                    note("listening")
+                case .lost(let failure):
+                    // Whoever looks on by hand wants to know now, not to wait for a broker that may never come.
+                    guard await counter.wasSubscribed else {
+                        throw Failure(.retriable, "no notifications to listen to", cause: "\(failure)")
+                    }
+                    note("subscription lost, trying again: \(failure)")
                 case .deliveries(let deliveries):
                     for delivery in deliveries {
                         show(Line(delivery, limits: limits))
@@ -53,6 +61,9 @@ public struct EventFeed: Sendable {
 
     private actor Counter {
         private var left: Int?
+        private(set) var wasSubscribed = false
+
+        func subscribed() { wasSubscribed = true }
 
         init(most: Int?) { left = most }
 
@@ -65,7 +76,9 @@ public struct EventFeed: Sendable {
 
 extension EventFeed.Line {
     fileprivate init(_ delivery: Delivery, limits: Limits) {
-        self.init(receivedAt: Date(), exchange: delivery.exchange, routingKey: delivery.routingKey)
+        self.init(
+            receivedAt: Date(), exchange: delivery.exchange, routingKey: delivery.routingKey, image: nil, type: nil, messageID: nil,
+            publisher: nil, odd: nil)
         switch NotificationDecoder.decode(delivery.body, limits: limits) {
         case .image(let event):
             image = event.image

@@ -9,6 +9,8 @@ public enum Refusal: Error, Sendable {
     case unreachable(Failure)
     /// Configuration, rules or inventory are invalid: all problems at once.
     case invalid(Problems)
+    /// Credentials are missing or contradict each other: configuration, but of no file of ours.
+    case misconfigured(Failure)
     case failed(Failure)
     /// Hosts failed (1: all, 2: some); what there is to say was said.
     case incomplete(Int32)
@@ -17,7 +19,7 @@ public enum Refusal: Error, Sendable {
         switch self {
         case .usage: 64
         case .unreachable: 69
-        case .invalid: 78
+        case .invalid, .misconfigured: 78
         case .failed: 1
         case .incomplete(let code): code
         }
@@ -28,7 +30,7 @@ public enum Refusal: Error, Sendable {
         switch self {
         case .incomplete: nil
         case .usage(let text): text
-        case .unreachable(let failure), .failed(let failure): failure.description
+        case .unreachable(let failure), .misconfigured(let failure), .failed(let failure): failure.description
         case .invalid(let problems): problems.description
         }
     }
@@ -39,6 +41,14 @@ public enum Refusal: Error, Sendable {
 
 /// How the outcomes of a command add up.
 public enum ExitStatus {
+    /// As below; a command that was told to stop before its end has not done all, whatever it did.
+    public static func code(_ outcomes: [Outcome], wasStopped: Bool) -> Int32 {
+        let failed = outcomes.count { $0.kind == .failed }
+        let done = outcomes.count { $0.kind == .cached || $0.kind == .existing }
+        if wasStopped { return done == 0 ? 1 : 2 }
+        return code(failed: failed, of: outcomes.count)
+    }
+
     /// 0: all done, 1: every host failed, 2: some did.
     public static func code(failed: Int, of all: Int) -> Int32 {
         if failed == 0 { return 0 }

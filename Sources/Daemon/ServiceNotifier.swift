@@ -7,9 +7,12 @@ struct ServiceNotifier: Sendable {
 
     init(environment: [String: String]) { path = environment["NOTIFY_SOCKET"] }
 
-    /// Runs until cancelled, as the other services do: the group is up when this one is started.
-    func run() async {
-        send("READY=1")
+    /// Runs until cancelled. Ready is said when `ready` has its first element: the ledger is open and the status port is bound by then.
+    func run(ready: AsyncStream<Void>) async {
+        for await _ in ready {
+            send("READY=1")
+            break
+        }
         // Sleeps until cancelled, which is the only way out of it.
         while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
         send("STOPPING=1")

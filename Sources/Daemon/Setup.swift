@@ -14,6 +14,13 @@ public struct Setup: Sendable {
     public var fleet: Fleet { policy.fleet }
     /// Worth telling once, but nothing to stop for.
     public var notices: Problems
+    /// What the call asked for; empty means all. `fleet` is cut down to it already.
+    public var selection: Selection
+
+    public struct Selection: Hashable, Sendable {
+        public var sites: [SiteName] = []
+        public var roles: [RoleName] = []
+    }
 
     /// What the command line says over the configuration.
     public struct Options: Sendable {
@@ -22,6 +29,10 @@ public struct Setup: Sendable {
         public var inventory: [String] = []
         public var sites: [SiteName] = []
         public var roles: [RoleName] = []
+        /// The playbook's `plan`: one site, by its own name for it.
+        public var plan: SiteName?
+        /// The playbook's `proxy_network`; nil: `peer.network` of the configuration.
+        public var peerNetwork: String?
         public var environment: [String: String]
 
         public init(environment: [String: String]) { self.environment = environment }
@@ -29,21 +40,24 @@ public struct Setup: Sendable {
 
     public static let defaultFile = "/etc/forecache/forecache.yaml"
 
-    /// Throws `.invalid` with every problem of every file.
+    /// Throws `.invalid` with every problem of every file, then `.usage` where the call names a site or role that there is not.
     public static func load(_ options: Options) throws(Refusal) -> Setup {
         let files = OperatorFiles(environment: options.environment)
         var problems = Problems()
         var configuration = try readConfiguration(options, files, &problems)
         if !options.inventory.isEmpty { configuration.inventory = options.inventory.map { files.absolute($0, from: ".") } }
+        if let network = options.peerNetwork { configuration.peer.network = network }
         let rules = readRules(configuration.rules, files, &problems)
         let reading = readInventory(configuration, files, &problems)
         problems.add(contentsOf: RuleLint.problems(in: rules, fleet: reading?.fleet))
-        let fleet = selected(reading?.fleet ?? Fleet(sites: []), options, &problems)
         guard problems.isEmpty else { throw .invalid(problems) }
+        let whole = reading?.fleet ?? Fleet(sites: [])
+        let selection = try selection(options, from: whole)
         let defaults = PlanningDefaults(forks: configuration.limits.forksPerSite, ttl: configuration.ttl)
         return Setup(
-            configuration: configuration, policy: Policy(rules: rules, fleet: fleet, defaults: defaults),
-            notices: reading?.notices ?? Problems())
+            configuration: configuration,
+            policy: Policy(rules: rules, fleet: whole.filtered(sites: selection.sites, roles: selection.roles), defaults: defaults),
+            notices: reading?.notices ?? Problems(), selection: selection)
     }
 
     /// The rules of these files and directories, for `rules lint`, with all their problems.
@@ -61,7 +75,10 @@ public struct Setup: Sendable {
         switch (options.file, FileManager.default.fileExists(atPath: defaultFile)) {
         case (let named?, _): file = files.absolute(named, from: ".")
         case (nil, true): file = defaultFile
-        case (nil, false): return withoutFile(options, files)
+        case (nil, false):
+            var configuration = Configuration()
+            configuration.ssh = files.sshDefaults
+            return configuration
         }
         switch files.text(file) {
         case .success(let text):
@@ -73,26 +90,15 @@ public struct Setup: Sendable {
         }
     }
 
-    /// Without a configuration file the defaults of `ssh` itself serve: the user's own keys and known hosts.
-    private static func withoutFile(_ options: Options, _ files: OperatorFiles) -> Configuration {
-        var configuration = Configuration()
-        let keys = ["id_ed25519", "id_ecdsa", "id_rsa"].map { "\(files.home)/.ssh/\($0)" }
-        configuration.ssh.identityFiles = keys.filter { FileManager.default.fileExists(atPath: $0) }
-        configuration.ssh.knownHostsFiles = ["\(files.home)/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"].filter {
-            FileManager.default.fileExists(atPath: $0)
-        }
-        return configuration
-    }
-
     private static func readRules(_ paths: [String], _ files: OperatorFiles, _ problems: inout Problems) -> RuleSet {
         let isRuleFile = { (name: String) in name.hasSuffix(".yaml") && !name.hasSuffix(".test.yaml") && !name.hasPrefix(".") }
-        let texts = read(paths, files, isRuleFile, &problems)
+        let texts = paths.flatMap { files.texts(at: $0, where: isRuleFile, &problems) }
         let (rules, found) = RuleSet.parse(texts)
         problems.add(contentsOf: found)
         return rules
     }
 
-    private static func readInventory(_ configuration: Configuration, _ files: OperatorFiles, _ problems: inout Problems)
+    static func readInventory(_ configuration: Configuration, _ files: OperatorFiles, _ problems: inout Problems)
         -> InventoryReading?
     {
         guard !configuration.inventory.isEmpty else { return nil }
@@ -101,9 +107,11 @@ public struct Setup: Sendable {
         inventoryOptions.peerNetwork = configuration.peer.network
         inventoryOptions.ssh = configuration.ssh
         inventoryOptions.sites = configuration.sites
+        // Ansible goes into sub-directories, too.
         let texts =
-            read(configuration.inventory, files, Inventory.isInventoryFile, &problems)
-            + variables(beside: configuration.inventory, files, &problems)
+            configuration.inventory.flatMap {
+                files.texts(at: $0, where: Inventory.isInventoryFile, entering: isInventoryDirectory, &problems)
+            } + variables(beside: configuration.inventory, files, &problems)
         var reading = Inventory.read(texts.map { InventoryFile(path: $0.path, text: $0.text) }, options: inventoryOptions)
         problems.add(contentsOf: reading.problems)
         reading.fleet = expanded(reading.fleet, files)
@@ -111,18 +119,20 @@ public struct Setup: Sendable {
     }
 
     /// `group_vars` and `host_vars` lie beside the inventory, as Ansible has them: `NAME.yml`, or a directory `NAME` of files.
-    private static func variables(
-        beside inventory: [String], _ files: OperatorFiles, _ problems: inout Problems
-    ) -> [(path: String, text: String)] {
+    private static func variables(beside inventory: [String], _ files: OperatorFiles, _ problems: inout Problems) -> [OperatorFiles.File] {
         var folders: [String] = []
         for path in inventory {
             let base = files.isDirectory(path) ? path : OperatorFiles.parent(of: path)
             for folder in ["group_vars", "host_vars"].map({ "\(base)/\($0)" }) where files.isDirectory(folder) && !folders.contains(folder)
             {
-                folders += [folder] + files.subdirectories(of: folder)
+                folders.append(folder)
             }
         }
-        return read(folders, files, Inventory.isInventoryFile, &problems)
+        return folders.flatMap { files.texts(at: $0, where: Inventory.isInventoryFile, entering: isInventoryDirectory, &problems) }
+    }
+
+    private static func isInventoryDirectory(_ name: String) -> Bool {
+        !name.hasPrefix(".") && !name.hasSuffix("~") && !Inventory.isVariablesDirectory(name) && name != "vars_plugins"
     }
 
     /// Key files of host variables may start with `~`.
@@ -138,27 +148,29 @@ public struct Setup: Sendable {
             })
     }
 
-    private static func read(
-        _ paths: [String], _ files: OperatorFiles, _ counts: (String) -> Bool, _ problems: inout Problems
-    ) -> [(path: String, text: String)] {
-        var texts: [(path: String, text: String)] = []
-        for path in paths {
-            switch files.files(at: path, where: counts) {
-            case .success(let found): texts += found
-            case .failure(let failure): problems.add(Place(file: path), failure.description)
+    private static func selection(_ options: Options, from fleet: Fleet) throws(Refusal) -> Selection {
+        var selection = Selection(sites: options.sites, roles: options.roles)
+        var complaints: [String] = []
+        if let plan = options.plan {
+            if !options.sites.isEmpty, !options.sites.contains(plan) {
+                let named = options.sites.map(\.rawValue).joined(separator: ", ")
+                complaints.append("tripleo_nova_image_cache_plan names site '\(plan)', but --site names \(named)")
             }
+            selection.sites = [plan]
         }
-        return texts
+        // Without an inventory (`status` needs none) names cannot be checked.
+        if !fleet.sites.isEmpty {
+            let (sites, roles) = (fleet.sites.map(\.name.rawValue), Set(fleet.hosts.map(\.role.rawValue)).sorted())
+            complaints += selection.sites.compactMap { unknown("site", $0.rawValue, among: sites) }
+            complaints += selection.roles.compactMap { unknown("role", $0.rawValue, among: roles) }
+        }
+        guard complaints.isEmpty else { throw .usage(complaints.joined(separator: "\n")) }
+        return selection
     }
 
-    private static func selected(_ fleet: Fleet, _ options: Options, _ problems: inout Problems) -> Fleet {
-        let siteNames = fleet.sites.map(\.name.rawValue)
-        for site in options.sites where fleet.site(site) == nil && !fleet.sites.isEmpty {
-            let hint =
-                Nearest.word(to: site.rawValue, among: siteNames).map { "; did you mean '\($0)'?" }
-                ?? "; known are \(siteNames.joined(separator: ", "))"
-            problems.add(Place(file: "--site"), "no site '\(site)' in the inventory\(hint)")
-        }
-        return fleet.filtered(sites: options.sites, roles: options.roles)
+    private static func unknown(_ kind: String, _ name: String, among known: [String]) -> String? {
+        guard !known.contains(name) else { return nil }
+        let hint = Nearest.word(to: name, among: known).map { "did you mean '\($0)'?" } ?? "it has \(known.joined(separator: ", "))"
+        return "the inventory has no \(kind) '\(name.printable)'; \(hint)"
     }
 }

@@ -11,10 +11,13 @@ public struct Shells: Sendable {
     public let catalog: any ImageCatalog
     public let hosts: SSHFleet
 
-    /// Throws `.invalid` or `.failed` where credentials or keys are not usable; connects to nothing yet.
+    /// Throws `.misconfigured` where there are no usable credentials; connects to nothing yet.
     public static func open(_ setup: Setup, environment: [String: String], logger: Logger) throws(Refusal) -> Shells {
         Shells(catalog: try catalog(setup, environment: environment, logger: logger), hosts: hosts(setup, logger: logger))
     }
+
+    /// Logs out of the hosts.
+    public func close() async { await hosts.close() }
 
     public static func catalog(_ setup: Setup, environment: [String: String], logger: Logger) throws(Refusal) -> any ImageCatalog {
         let files = OperatorFiles(environment: environment)
@@ -25,9 +28,11 @@ public struct Shells: Sendable {
                 case .failure: nil
                 }
             }
-            return try OpenStackCatalog(credentials: credentials, limits: setup.configuration.limits, logger: logger)
+            let limits = setup.configuration.limits
+            let catalog = try OpenStackCatalog(credentials: credentials, limits: limits, logger: logger)
+            return RetryingCatalog(catalog, limits: limits, clock: WallClock(), logger: logger)
         } catch {
-            throw .failed(error)
+            throw .misconfigured(error)
         }
     }
 
@@ -42,10 +47,12 @@ public struct Shells: Sendable {
             limits: setup.configuration.limits, logger: logger)
     }
 
-    /// The broker's queue. Throws `.invalid` where the configuration has no `notifications`.
+    /// The broker's queue. Throws `.misconfigured` where the configuration has no `notifications`.
     public static func source(_ setup: Setup, isTemporary: Bool = false, logger: Logger) throws(Refusal) -> any NotificationSource {
         guard let notifications = setup.configuration.notifications else {
-            throw .usage("the configuration has no 'notifications': without a transport_url there is nothing to watch")
+            let remedy = "add `notifications: { url_file: FILE }` with oslo's transport_url"
+            throw .misconfigured(
+                Failure(.permanent, "the configuration has no 'notifications', so there is nothing to listen to; \(remedy)"))
         }
         do throws(Failure) {
             let settings = RabbitMQSettings(
@@ -53,7 +60,7 @@ public struct Shells: Sendable {
                 queue: notifications.queue, prefetch: notifications.prefetch, isTemporary: isTemporary)
             return RabbitMQSource(settings: settings, limits: setup.configuration.limits, logger: logger)
         } catch {
-            throw .failed(error)
+            throw .misconfigured(error)
         }
     }
 }

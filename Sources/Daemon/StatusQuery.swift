@@ -9,7 +9,7 @@ public struct StatusQuery: Sendable {
 
     public init(setup: Setup) { self.setup = setup }
 
-    /// Placements of the setup's selection of sites and hosts; all, where there is no inventory.
+    /// Placements of the sites and roles that the call selects. Hosts that left the inventory are shown as well: their base files may still lie there.
     public func report() async throws(Refusal) -> StatusReport {
         let path = setup.configuration.state
         guard FileManager.default.fileExists(atPath: path) else {
@@ -35,6 +35,7 @@ public struct StatusQuery: Sendable {
     }
 
     private func isSelected(_ record: PlacementRecord) -> Bool {
-        setup.fleet.sites.isEmpty || setup.fleet.site(record.site) != nil
+        let (sites, roles) = (setup.selection.sites, setup.selection.roles)
+        return (sites.isEmpty || sites.contains(record.site)) && (roles.isEmpty || roles.contains(record.role))
     }
 }

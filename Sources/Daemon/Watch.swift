@@ -23,7 +23,7 @@ public struct Watch: Sendable {
         self.logger = logger
     }
 
-    /// Returns after a graceful stop. Throws `.invalid` or `.failed` where it could not start, and what ended it otherwise.
+    /// Returns after a graceful stop. Throws `.misconfigured` or `.failed` where it could not start, and what ended it otherwise.
     public func run() async throws(Refusal) {
         let (configuration, limits) = (setup.configuration, setup.configuration.limits)
         let shells = try Shells.open(setup, environment: environment, logger: logger)
@@ -38,10 +38,11 @@ public struct Watch: Sendable {
         }
         let policy = CurrentPolicy(setup.policy)
         let counters = EngineCounters(now: { clock.now.date })
-        let forks = Forks(limits.forks)
+        // Surveys, touches and sweeps take seconds: they must not stand in line behind transfers that take hours.
+        let (transfers, errands) = (Forks(limits.forks), Forks(limits.forks))
         let work = Wakeup()
-        let surveyor = Surveyor(hosts: shells.hosts, ledger: ledger, limits: limits, forks: forks, clock: clock, logger: logger)
-        let executor = PlanExecutor(hosts: shells.hosts, catalog: shells.catalog, forks: forks, clock: clock, logger: logger)
+        let surveyor = Surveyor(hosts: shells.hosts, ledger: ledger, limits: limits, forks: errands, clock: clock, logger: logger)
+        let executor = PlanExecutor(hosts: shells.hosts, catalog: shells.catalog, forks: transfers, clock: clock, logger: logger)
         let reconciler = Reconciler(
             catalog: shells.catalog, ledger: ledger, policy: policy, surveyor: surveyor, executor: executor, counters: counters,
             clock: clock,
@@ -52,11 +53,11 @@ public struct Watch: Sendable {
             logger: logger,
             workWakeup: work)
         let refresher = Refresher(
-            hosts: shells.hosts, ledger: ledger, policy: policy, surveyor: surveyor, forks: forks, counters: counters, limits: limits,
+            hosts: shells.hosts, ledger: ledger, policy: policy, surveyor: surveyor, forks: errands, counters: counters, limits: limits,
             clock: clock, logger: logger, workWakeup: work)
         let intake = Intake(
             source: source, ledger: ledger, resync: resync, counters: counters, limits: limits, clock: clock, logger: logger, wakeup: work)
-        let sweeper = Sweeper(hosts: shells.hosts, policy: policy, forks: forks, limits: limits, clock: clock, logger: logger)
+        let sweeper = Sweeper(hosts: shells.hosts, policy: policy, forks: errands, limits: limits, clock: clock, logger: logger)
         let status = StatusServer(
             listen: (configuration.status.host, configuration.status.port),
             source: StatusSource(
@@ -64,15 +65,16 @@ public struct Watch: Sendable {
                 notReady: { counters.snapshot.isSubscribed ? [] : ["not subscribed to notifications"] }, now: { clock.now.date },
                 events: { counters.events() }), limits: limits, logger: logger)
         let drain = Duration.seconds(limits.drainSeconds)
-        // Stopped in reverse order: the intake first, the page that shows it all last.
+        let (ready, readiness) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        // Stopped in reverse order: systemd hears of it, then the intake stops, and the page that shows it all is last.
         try await runServices([
-            StoppingService { try await status.run() },
-            StoppingService { await ServiceNotifier(environment: environment).run() },
+            StoppingService { try await status.run { _ in readiness.yield() } },
             DrainingService(drain: { await loop.drain() }, deadline: drain) { try await loop.run() },
             StoppingService { try await refresher.run() },
             StoppingService { await sweeper.run() },
             StoppingService { await resync.run() },
             StoppingService { try await intake.run() },
+            StoppingService { await ServiceNotifier(environment: environment).run(ready: ready) },
         ])
         await shells.hosts.close()
     }

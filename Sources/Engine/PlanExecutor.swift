@@ -8,7 +8,9 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
     private let hosts: any HostOperations
     private let catalog: any ImageCatalog
     private let forks: Forks
-    private let siteForks: SiteForks
+    private let siteForks = ForksByKey<SiteName>()
+    /// One transfer at a time on a host: each checks the free space before it begins, and two at once would count the same bytes twice.
+    private let transfers = ForksByKey<HostName>()
     private let clock: C
     private let logger: Logger
 
@@ -16,15 +18,14 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         self.hosts = hosts
         self.catalog = catalog
         self.forks = forks
-        self.siteForks = SiteForks()
         self.clock = clock
         self.logger = logger
     }
 
     public typealias Report = @Sendable (ExecutionReport) -> Void
 
-    /// One outcome a step. `report` hears of each start, progress and outcome as it happens; `settled` is awaited with each outcome before its host's fork
-    /// counts as done, so that what ended is on disk even if the process dies before the plan ends.
+    /// One outcome a step. `report` hears of each start, progress and outcome as it happens; `settled` is awaited with the outcome
+    /// of each step that was not at rest as it ends, so that it is on disk even if the process dies before the plan ends.
     public func execute(
         _ plan: Plan, fleet: Fleet, report: @escaping Report = { _ in }, settled: @escaping @Sendable (Outcome) async -> Void = { _ in }
     ) async -> [Outcome] {
@@ -48,7 +49,7 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
                     let work = StepWork(image: image, site: site, step: step, fleet: fleet)
                     let outcome = await run(work, arrivals: arrivals, copies: copies, atSite: atSite, report: report)
                     await arrivals.settle(step.host, hasBytes: outcome.kind == .cached || outcome.kind == .existing)
-                    await settled(outcome)
+                    if !step.isAtRest { await settled(outcome) }
                     report(.ended(outcome))
                     return outcome
                 }
@@ -65,23 +66,28 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
             case .touch:
                 return try await inFork(work, atSite, report) { host throws(Failure) in try await touch(work, on: host) }
             case .fetch:
-                return try await inFork(work, atSite, report) { host throws(Failure) in try await fetch(work, on: host, report: report) }
+                return try await transfer(work, atSite, report) { host throws(Failure) in try await fetch(work, on: host, report: report) }
             case .copy(let source, let fallsBack):
-                guard await arrivals.hasBytes(source) else {
-                    let failure = Failure(.retriable, "proxy \(source) did not get image \(work.image.id)")
-                    guard fallsBack else { throw failure }
-                    logger.warning("copy falls back to Glance", metadata: work.metadata(reason: failure))
-                    return try await inFork(work, atSite, report) { host throws(Failure) in try await fetch(work, on: host, report: report)
-                    }
-                }
-                return try await copies.run { () async throws(Failure) in
-                    try await inFork(work, atSite, report) { host throws(Failure) in
-                        try await copyOrFetch(work, from: source, fallsBack: fallsBack, on: host, report: report)
-                    }
+                let hasSource = await arrivals.hasBytes(source)
+                guard hasSource || fallsBack else { throw Failure(.retriable, "proxy \(source) did not get image \(work.image.id)") }
+                return try await transfer(work, atSite, report, copies: hasSource ? copies : nil) { host throws(Failure) in
+                    guard hasSource else { return try await fetch(work, on: host, report: report) }
+                    return try await copyOrFetch(work, from: source, fallsBack: fallsBack, on: host, report: report)
                 }
             }
         } catch {
             return work.outcome(.failed, seconds: started.duration(to: clock.now).seconds, reason: error.description, failure: error.kind)
+        }
+    }
+
+    /// A host's own turn first, so that whoever waits for it holds no place that another host could use.
+    private func transfer(
+        _ work: StepWork, _ atSite: Forks, _ report: @escaping Report, copies: Forks? = nil,
+        _ body: @escaping @Sendable (Host) async throws(Failure) -> Outcome
+    ) async throws(Failure) -> Outcome {
+        try await transfers.forks(of: work.step.host, count: 1).run { () async throws(Failure) in
+            guard let copies else { return try await inFork(work, atSite, report, body) }
+            return try await copies.run { () async throws(Failure) in try await inFork(work, atSite, report, body) }
         }
     }
 
@@ -220,14 +226,14 @@ private actor Arrivals {
     }
 }
 
-/// The forks of each site, shared by all plans that run at once; a changed number counts from the next plan on.
-private actor SiteForks {
-    private var bySite: [SiteName: (count: Int, forks: Forks)] = [:]
+/// The forks of each site or host, shared by all plans that run at once; a changed number counts from the next plan on.
+private actor ForksByKey<Key: Hashable & Sendable> {
+    private var known: [Key: (count: Int, forks: Forks)] = [:]
 
-    func forks(of site: SiteName, count: Int) -> Forks {
-        if let known = bySite[site], known.count == count { return known.forks }
+    func forks(of key: Key, count: Int) -> Forks {
+        if let known = known[key], known.count == count { return known.forks }
         let forks = Forks(count)
-        bySite[site] = (count, forks)
+        known[key] = (count, forks)
         return forks
     }
 }

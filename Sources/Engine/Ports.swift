@@ -67,6 +67,12 @@ public protocol ImageCatalog: Sendable {
     func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant
 }
 
+/// Parts of an image's bytes, for a look before anything is moved.
+public protocol ImageBytes: Sendable {
+    /// Exactly the bytes of the range, which is not empty and lies inside the image.
+    func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8]
+}
+
 // MARK: - Compute nodes
 
 /// How a base file comes into being on a host: the same value for fetch, copy and publish, so that all three name the same temporary.

@@ -33,8 +33,8 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     public enum End: Hashable, Sendable {
         /// Nothing is left to do until something changes.
         case settled
-        /// Something failed that another round may mend.
-        case again(reason: String)
+        /// Something failed that another round may mend; soon, or, where every failure is permanent, once somebody had time to act.
+        case again(reason: String, isPermanent: Bool)
         /// We were told to stop in the middle.
         case stopped
     }
@@ -49,6 +49,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
             }
             let decision = policy.rules.decide(facts, fleet: policy.fleet, now: clock.now.date)
             let observed = await surveyor.observations(of: enforcedHosts(decision, policy.fleet))
+            if Task.isCancelled { return .stopped }
             let plan = Planner.plan(decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults)
             try await ledger.record(decision, ttlSeconds: plan.ttlByHost, at: clock.now.date)
             try check(plan, policy.fleet, observed)
@@ -58,7 +59,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         } catch {
             if error.kind == .cancelled { return .stopped }
             logger.warning("reconcile failed", metadata: ["image": "\(id)", "reason": "\(error)"])
-            return .again(reason: error.description)
+            return .again(reason: error.description, isPermanent: error.kind == .permanent)
         }
     }
 
@@ -78,12 +79,20 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     private func execute(_ plan: Plan, _ fleet: Fleet) async throws(Failure) -> [Outcome] {
         let busy = plan.steps.filter { !$0.isAtRest }.map(\.host)
         if !busy.isEmpty { try await ledger.recordStarted(plan.image.id, on: busy, at: clock.now.date) }
-        return await executor.execute(plan, fleet: fleet, report: { counters.report($0) }) { outcome in
+        let outcomes = await executor.execute(plan, fleet: fleet, report: { counters.report($0) }) { outcome in
             await settle(outcome, of: plan.image)
         }
+        // What was left alone is one transaction, and no news.
+        let hosts = Set(busy)
+        try await ledger.record(outcomes.filter { !hosts.contains($0.host) }, at: clock.now.date)
+        return outcomes
     }
 
-    private func settle(_ outcome: Outcome, of image: ImageFacts) async {
+    private func settle(_ ended: Outcome, of image: ImageFacts) async {
+        var outcome = ended
+        if outcome.failure == .cancelled {
+            (outcome.kind, outcome.failure, outcome.reason) = (.skipped, nil, "told to stop; goes on at the next start")
+        }
         counters.count(outcome)
         logger.log(level: outcome.kind == .failed ? .warning : .notice, "\(outcome.kind.rawValue)", metadata: outcome.metadata(image))
         if let touchedAt = outcome.touchedAt {
@@ -102,8 +111,8 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         if Task.isCancelled { return .stopped }
         let failed = outcomes.filter { $0.kind == .failed }
         guard let first = failed.first else { return .settled }
-        return .again(
-            reason: "\(failed.count) of \(outcomes.count) hosts failed, first \(first.host): \(first.reason ?? "no reason given")")
+        let reason = "\(failed.count) of \(outcomes.count) hosts failed, first \(first.host): \(first.reason ?? "no reason given")"
+        return .again(reason: reason, isPermanent: failed.allSatisfy { $0.failure == .permanent })
     }
 
     private func log(_ decision: Decision, _ plan: Plan, _ cause: WorkCause) {
@@ -122,7 +131,13 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
 }
 
 extension Plan {
-    var ttlByHost: [HostName: Int] { Dictionary(steps.map { ($0.host, $0.ttlSeconds) }) { first, _ in first } }
+    /// Of hosts that could be asked: for the others the ledger keeps what it knew.
+    var ttlByHost: [HostName: Int] {
+        let asked = steps.filter {
+            if case .none(.unreachable) = $0.action { false } else { true }
+        }
+        return Dictionary(asked.map { ($0.host, $0.ttlSeconds) }) { first, _ in first }
+    }
 
     /// `dcn1 via direct: fetch dcn1-compute-0, dcn1-compute-1; …`
     public var summary: String {

@@ -117,7 +117,9 @@ public struct Refresher<C: Clock>: Sendable where C.Instant == WallInstant {
             logger.warning("refresh failed", metadata: ["host": "\(placements.first.map { "\($0.host)" } ?? "")", "reason": "\(failure)"])
             for placement in placements {
                 let margin = (placement.expiresAt ?? now).timeIntervalSince(now)
-                let pause = min(Double(limits.backoffMaxSeconds), max(Double(limits.backoffSeconds), margin / 8))
+                // Expired already: no hurry helps, and it must not crowd out those that can still be kept.
+                let soon = margin > 0 ? max(Double(limits.backoffSeconds), margin / 8) : Double(limits.backoffMaxSeconds)
+                let pause = min(Double(limits.backoffMaxSeconds), soon)
                 try await ledger.postponeRefresh(
                     placement.image, on: placement.host, until: now.addingTimeInterval(pause), reason: failure.description, at: now)
             }

@@ -41,11 +41,17 @@ public actor Resync<C: Clock> where C.Instant == WallInstant {
                 pause = min(interval, .seconds(5 * failures))
                 logger.warning("resync failed", metadata: ["reason": "\(error)", "again_in_seconds": "\(Int(pause.seconds))"])
             }
-            await wakeup.sleep(until: clock.now.advanced(by: pause), clock: clock)
+            let ended = clock.now
+            await wakeup.sleep(until: ended.advanced(by: pause), clock: clock)
+            // Throws on cancellation only, which ends the loop.
+            try? await clock.sleep(until: ended.advanced(by: .seconds(min(Self.pauseSeconds, pause.seconds))), tolerance: nil)
         }
     }
 
+    /// A broker that takes and drops us again and again must not make us list Glance each time: a resync waits `pauseSeconds` after the last one.
     public func requestNow() async { await wakeup.wake() }
+
+    private static var pauseSeconds: Double { 5 }
 
     /// Images that no rule wants and that the ledger never knew need no row.
     private func queueEverything() async throws(Failure) {

@@ -12,6 +12,8 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
     private let clock: C
     private let logger: Logger
     private var known: [HostName: HostSurvey] = [:]
+    /// Hosts that did not answer lately, and until when that is believed: not every image that wants one shall wait for its time-out.
+    private var away: [HostName: (reason: String, until: Date)] = [:]
     private var underWay: [HostName: Task<HostObservation, Never>] = [:]
 
     public init(hosts: any HostOperations, ledger: any Ledger, limits: Limits, forks: Forks, clock: C, logger: Logger) {
@@ -41,28 +43,41 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
     }
 
     /// What was known of the host is wrong: the next question goes to the host itself.
-    public func forget(_ host: HostName) { known[host] = nil }
+    public func forget(_ host: HostName) {
+        known[host] = nil
+        away[host] = nil
+    }
 
     private func observation(of host: Host) async -> HostObservation {
         let now = clock.now.date
-        if let survey = known[host.name], now.timeIntervalSince(survey.surveyedAt) < Double(limits.surveyMaxAgeSeconds) {
+        if let survey = known[host.name], (0..<Double(limits.surveyMaxAgeSeconds)).contains(now.timeIntervalSince(survey.surveyedAt)) {
             return .surveyed(survey.aged(to: now))
         }
+        if let away = away[host.name], now < away.until { return .unreachable(reason: away.reason) }
         if let running = underWay[host.name] { return await running.value }
         // Owned by this actor and ended by the node's own deadline; several reconciles may wait for it, so none of them owns it.
         let survey = Task { await self.survey(host) }
         underWay[host.name] = survey
         defer { underWay[host.name] = nil }
-        return await survey.value
+        // Cancelled on shutdown only, and then for everybody who waits.
+        return await withTaskCancellationHandler {
+            await survey.value
+        } onCancel: {
+            survey.cancel()
+        }
     }
 
     private func survey(_ host: Host) async -> HostObservation {
         do throws(Failure) {
             let survey = try await forks.run { () async throws(Failure) in try await hosts.survey(host) }
             known[host.name] = survey
+            away[host.name] = nil
             try await ledger.record(survey, at: clock.now.date)
             return .surveyed(survey)
         } catch {
+            guard error.kind != .cancelled else { return .unreachable(reason: error.description) }
+            let until = clock.now.date.addingTimeInterval(Double(limits.awaySeconds))
+            away[host.name] = (error.description, until)
             logger.warning("survey failed", metadata: ["host": "\(host.name)", "reason": "\(error)"])
             do throws(Failure) {
                 try await ledger.recordUnreachable(host.name, reason: error.description, at: clock.now.date)

@@ -13,6 +13,8 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     private let wakeup: Wakeup
     private var inFlight: Set<ImageID> = []
     private var isDraining = false
+    /// A round could not be written down: the loop ends, and with it the process.
+    private var hasFailed = false
 
     public init(ledger: any Ledger, reconciler: Reconciler<C>, limits: Limits, clock: C, logger: Logger, wakeup: Wakeup) {
         self.ledger = ledger
@@ -26,8 +28,8 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     /// Runs until drained or cancelled. Throws where the ledger fails: without it nothing may be done.
     public func run() async throws(Failure) {
         do {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                while !isDraining, !Task.isCancelled {
+            try await withThrowingDiscardingTaskGroup { group in
+                while !isDraining, !Task.isCancelled, !hasFailed {
                     for row in try await ledger.dueWork(
                         at: clock.now.date, excluding: inFlight, limit: limits.imagesAtOnce - inFlight.count)
                     {
@@ -36,7 +38,6 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
                     }
                     await wakeup.sleep(until: try await nextLook(), clock: clock)
                 }
-                try await group.waitForAll()
             }
         } catch let failure as Failure {
             throw failure
@@ -55,18 +56,29 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
 
     private func reconcile(_ row: WorkRow) async throws(Failure) {
         let end = await reconciler.reconcile(row.image, cause: row.cause)
+        do throws(Failure) {
+            try await settle(row, end)
+        } catch {
+            hasFailed = true
+            inFlight.remove(row.image)
+            await wakeup.wake()
+            throw error
+        }
+        inFlight.remove(row.image)
+        await wakeup.wake()
+    }
+
+    private func settle(_ row: WorkRow, _ end: Reconciler<C>.End) async throws(Failure) {
         switch end {
         case .settled: try await ledger.finish(row)
-        case .again(let reason):
-            let wait = backoff(after: row.attempts)
+        case .again(let reason, let isPermanent):
+            let wait = isPermanent ? Double(limits.backoffMaxSeconds) : backoff(after: row.attempts)
             logger.notice(
                 "tried again later",
                 metadata: ["image": "\(row.image)", "in_seconds": "\(Int(wait))", "attempt": "\(row.attempts + 1)", "reason": "\(reason)"])
             try await ledger.postpone(row, until: clock.now.date.addingTimeInterval(wait), reason: reason)
         case .stopped: break  // the row stays as it is: the next start finds it due
         }
-        inFlight.remove(row.image)
-        await wakeup.wake()
     }
 
     private func nextLook() async throws(Failure) -> WallInstant {

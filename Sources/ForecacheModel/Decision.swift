@@ -12,7 +12,7 @@ public struct Decision: Hashable, Sendable, Codable {
     public var rules: [RuleVerdict]
     /// At most one a host, ordered by site and host. Hosts that no rule wants are not listed.
     public var placements: [Placement]
-    /// Set where no rule was asked, because the image itself must not be cached (not active, hidden, …).
+    /// Set where the image itself must not be cached (it is not active), whatever rules say; `placements` is empty then.
     public var refusal: String?
 
     public init(image: ImageFacts, rules: [RuleVerdict] = [], placements: [Placement] = [], refusal: String? = nil) {
@@ -32,7 +32,7 @@ public struct RuleVerdict: Hashable, Sendable, Codable {
     public var matched: Bool
     /// The conditions that decided, with the values that were compared.
     public var reasons: [String]
-    /// Number of hosts that the rule wants the image on.
+    /// Number of hosts that the rule wants the image on; 0 for an image that must not be cached.
     public var placements: Int
 
     public init(rule: String, file: String, line: Int, matched: Bool, reasons: [String], placements: Int) {

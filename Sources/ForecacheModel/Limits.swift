@@ -4,14 +4,18 @@ public struct Limits: Hashable, Sendable, Codable {
     public var forks = 50
     /// Hosts of one site that work at once: Ansible's own default, so that nobody's Glance or proxy is loaded more than before.
     public var forksPerSite = 5
+    /// How long a host that did not answer is believed to be away, in seconds: one time-out for all the images that want it, and soon asked again.
+    public var awaySeconds = 30
     /// Images that are reconciled at once: bounds memory and Glance's API load.
     public var imagesAtOnce = 8
     /// How long a survey of a host counts, in seconds: the node program checks again before it moves a byte, so this only saves log-ins.
     public var surveyMaxAgeSeconds = 600
     /// First wait after a failed round, in seconds; doubled each time, with jitter.
     public var backoffSeconds = 5
-    /// Longest wait between rounds, in seconds: tried for as long as it is wanted, but a dead host costs one log-in an hour.
+    /// Longest wait between rounds, in seconds: tried for as long as it is wanted, but no oftener.
     public var backoffMaxSeconds = 3600
+    /// Times that Glance is asked before an answer counts as missing; waits of about a second between, so a round is not lost to one restarting worker.
+    public var catalogTries = 3
     /// A download or copy that moves no byte for so long is given up, in seconds.
     public var stallSeconds = 60
     /// Deadline of a survey, touch or sweep, in seconds: these are quick unless the node is ill.

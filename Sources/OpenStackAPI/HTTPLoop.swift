@@ -119,6 +119,6 @@ private func refuseAll(_ inbox: HTTPInbox) {
             order.answer.resume(returning: .failure(Failure(.fatal, "\(order.request.name): libcurl has no memory")))
         }
         if letters.isStopping { return }
-        usleep(100_000)
+        poll(nil, 0, 100)  // this thread is the loop's own: nobody else waits
     }
 }

@@ -6,6 +6,17 @@ public enum HostObservation: Hashable, Sendable {
     case surveyed(HostSurvey)
     /// The survey failed: nothing is planned there but a retry.
     case unreachable(reason: String)
+
+    /// Whether other hosts can copy the image's own bytes from here. A base file that Nova itself made is raw and has another size: no source.
+    func canServe(_ image: ImageFacts) -> Bool {
+        guard case .surveyed(let survey) = self else { return false }
+        return survey.baseFiles.contains { $0.name == BaseFileName(of: image.id) && $0.bytes == image.sizeBytes }
+    }
+
+    func hasBaseFile(of image: ImageID) -> Bool {
+        guard case .surveyed(let survey) = self else { return false }
+        return survey.baseFiles.contains { $0.name == BaseFileName(of: image) }
+    }
 }
 
 /// The operator's defaults that a plan needs.
@@ -43,18 +54,20 @@ public struct TTLDefaults: Hashable, Sendable {
         self.roles = roles
     }
 
+    /// A shorter TTL would mean touching without rest, a longer one overflows dates: both are somebody's slip and not worth losing an image over.
+    private static let sane = 10...(10 * 365 * 86400)
+
     /// The node's nova.conf wins: it is what the janitor obeys. A rule's own `ttl` may only shorten it, since a longer one would let the file expire.
     public func seconds(for placement: Placement, surveyed: Int?) -> Int {
         let ofHost = surveyed ?? roles[placement.role] ?? seconds
-        return min(ofHost, placement.ttlSeconds ?? ofHost)
+        return min(max(Self.sane.lowerBound, min(ofHost, placement.ttlSeconds ?? ofHost)), Self.sane.upperBound)
     }
 }
 
 /// Makes a plan from a decision and what lies on the hosts. Pure: the same inputs give the same plan, and planning again once it is done gives only touches or nothing.
 public enum Planner {
-    /// Touches of base files younger than this would change nothing that matters: planning right after a transfer is a no-op.
-    static let youngSeconds = 60.0
-
+    /// `touchesFreshFiles`: set the age of files that have not expired to 0 as well, as the playbook does. The service leaves that to its refresher, which
+    /// knows each file's own moment.
     public static func plan(
         _ decision: Decision, fleet: Fleet, observed: [HostName: HostObservation], defaults: PlanningDefaults,
         touchesFreshFiles: Bool = false
@@ -96,6 +109,8 @@ private struct SitePlanner {
         var surveyedTTL: Int?
         let (action, why): (Step.Action, String)
         switch observed[placement.host] {
+        // Nothing is done for it, so its host need not be surveyed or reachable.
+        case _ where placement.mode == .dryRun: (action, why) = (.none(.dryRun), "rule \(placement.rule) is in dry-run mode")
         case .surveyed(let survey):
             surveyedTTL = survey.ttlSeconds
             (action, why) = self.action(on: survey, placement)
@@ -108,7 +123,6 @@ private struct SitePlanner {
     }
 
     private func action(on survey: HostSurvey, _ placement: Placement) -> (Step.Action, String) {
-        if placement.mode == .dryRun { return (.none(.dryRun), "rule \(placement.rule) is in dry-run mode") }
         if survey.imagesType == "rbd" {
             let why = "images_type is rbd, which does not use the image cache"
             return (.none(.unsupported(why)), why)
@@ -116,7 +130,8 @@ private struct SitePlanner {
         let name = BaseFileName(of: image.id)
         guard let file = survey.baseFiles.first(where: { $0.name == name }) else { return (.fetch, "no base file \(name)") }
         let why = "base file \(name) is there, \(Int(max(0, file.ageSeconds))) s old"
-        if file.ageSeconds < Planner.youngSeconds, !touchesFreshFiles {
+        let ttl = defaults.ttl.seconds(for: placement, surveyed: survey.ttlSeconds)
+        if file.ageSeconds < Double(ttl), !touchesFreshFiles {
             return (.none(.fresh(since: survey.surveyedAt.addingTimeInterval(-max(0, file.ageSeconds)))), why)
         }
         return (.touch, why)
@@ -125,7 +140,7 @@ private struct SitePlanner {
     /// One host fetches, the others copy from it. The operator's own choice comes first, then a host that has the base file already.
     private func throughProxy(_ steps: [Step]) -> [Step] {
         let missing = Set(steps.filter { $0.action == .fetch }.map(\.host))
-        let holders = Set(steps.map(\.host).filter(hasBaseFile))
+        let holders = Set(steps.map(\.host).filter { observed[$0]?.canServe(image) ?? false })
         let order = site.hosts.map(\.name)
         let seed =
             [site.settings.seed ?? order.first].compactMap { $0 }.first { holders.contains($0) || missing.contains($0) }
@@ -138,10 +153,5 @@ private struct SitePlanner {
             return copy
         }
         return steps.filter { $0.action != .fetch || $0.host == seed } + copies
-    }
-
-    private func hasBaseFile(_ host: HostName) -> Bool {
-        guard case .surveyed(let survey) = observed[host] else { return false }
-        return survey.baseFiles.contains { $0.name == BaseFileName(of: image.id) }
     }
 }

@@ -51,9 +51,11 @@ struct Evaluation {
         return false
     }
 
-    mutating func finding(for rule: Rule) -> Finding {
+    mutating func finding(for rule: Rule) -> Finding { finding(for: rule.match) }
+
+    mutating func finding(for match: Match) -> Finding {
         incomparable = nil
-        let finding = evaluate(rule.match, isExcluded: false)
+        let finding = evaluate(match, isExcluded: false)
         if let incomparable { return .no([incomparable]) }
         guard finding.holds, image.isHidden, !finding.admitsHidden else { return finding }
         return .no(["image is hidden and the rule does not say \"hidden: true\""])

@@ -52,9 +52,9 @@ public struct RuleSet: Sendable {
         return (RuleSet(rules: reader.rules), reader.problems)
     }
 
-    /// Where the image is wanted and why, with a verdict of every rule.
+    /// Where the image is wanted and why, with a verdict of every rule. An image that must not be cached at all has its verdicts, too, so that an operator
+    /// sees what will become of it, but no placement.
     public func decide(_ image: ImageFacts, fleet: Fleet, now: Date) -> Decision {
-        if let refusal = Self.refusal(of: image) { return Decision(image: image, refusal: refusal) }
         var evaluation = Evaluation(image, now: now)
         var wants = Wants(fleet: fleet)
         var verdicts = refusals
@@ -85,7 +85,14 @@ public struct RuleSet: Sendable {
             verdicts[index].reasons.append(
                 rule.targets.said(finding.bindings) + (placements == 0 ? ", where the fleet has no host" : ""))
         }
-        return Decision(image: image, rules: verdicts, placements: wants.placements(of: image.id, by: rules, verdicts))
+        guard let refusal = Self.refusal(of: image) else {
+            return Decision(image: image, rules: verdicts, placements: wants.placements(of: image.id, by: rules, verdicts))
+        }
+        for index in verdicts.indices where verdicts[index].matched {
+            verdicts[index].placements = 0
+            verdicts[index].reasons.append(refusal)
+        }
+        return Decision(image: image, rules: verdicts, refusal: refusal)
     }
 
     /// The decision of an operator who names the image: every host of the fleet, without rules. A hidden image is as good as any other here.

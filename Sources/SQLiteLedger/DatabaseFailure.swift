@@ -8,18 +8,18 @@ extension Failure {
         if let failure = error as? Failure {
             self = failure
         } else if error is CancellationError {
-            self.init(.cancelled, "\(task): stopped")
+            self.init(.cancelled, "ledger \(file): \(task): stopped")
         } else if let error = error as? DatabaseError {
             let (kind, remedy) = Self.judge(error)
             self.init(
-                kind, "cannot \(task) in ledger \(file): \(remedy)",
+                kind, "ledger \(file): cannot \(task): \(remedy)",
                 cause: error.message ?? error.resultCode.description)
         } else if error is RowDecodingError {
             self.init(
-                .fatal, "cannot \(task) in ledger \(file): \(Self.damaged)",
+                .fatal, "ledger \(file): cannot \(task): \(Self.damaged)",
                 cause: "a column holds another type of value")
         } else {
-            self.init(.fatal, "cannot \(task) in ledger \(file)", cause: "\(error)")
+            self.init(.fatal, "ledger \(file): cannot \(task)", cause: "\(error)")
         }
     }
 

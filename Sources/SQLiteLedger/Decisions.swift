@@ -22,13 +22,16 @@ extension SQLiteLedger {
                     role: try keys.word(placement.role.rawValue),
                     rule: try keys.word(placement.rule)
                 )
-                let ttl = ttlSeconds[placement.host] ?? placement.ttlSeconds ?? 86400
+                let known = ttlSeconds[placement.host]
                 guard let old = stored.removeValue(forKey: host) else {
+                    let ttl = known ?? placement.ttlSeconds ?? 86400
                     try db.run(
                         insertPlacement,
                         [image, host, word.site, word.role, word.rule, placement.priority, ttl, now.column])
                     continue
                 }
+                // A host that could not be asked keeps the TTL that it had.
+                let ttl = known ?? old.ttlSeconds
                 var new = old
                 (new.site, new.role, new.rule) = word
                 (new.isWanted, new.priority, new.ttlSeconds) = (true, placement.priority, ttl)

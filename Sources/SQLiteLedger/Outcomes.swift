@@ -11,11 +11,13 @@ extension SQLiteLedger {
         try await write("record \(outcomes.count) outcomes") { db in
             let keys = Keys(db, at: now)
             for outcome in outcomes {
+                let image = try keys.knownImage(outcome.image)
+                let host = try keys.knownHost(outcome.host)
+                let stored: StoredPlacement? =
+                    if let image, let host { try StoredPlacement.one(db, image: image, host: host) } else { nil }
+                if let stored, stored.knows(outcome) { continue }
                 try db.run(insertOutcome, outcome.columns(at: now))
-                guard let image = try keys.knownImage(outcome.image),
-                    let host = try keys.knownHost(outcome.host),
-                    var placement = try StoredPlacement.one(db, image: image, host: host)
-                else { continue }
+                guard let image, let host, var placement = stored else { continue }
                 let size = try db.integer("SELECT size FROM images WHERE id = ?", [image])
                 placement.ended(outcome, imageBytes: size, at: now)
                 placement.refreshAt = placement.refreshAfter(outcome, refresh)
@@ -59,6 +61,14 @@ extension SQLiteLedger {
 }
 
 extension StoredPlacement {
+    /// A file that was found as it was left is no news: every look at an image would fill the history with it.
+    fileprivate func knows(_ outcome: Outcome) -> Bool {
+        guard outcome.kind == .existing, !isInFlight, failures == 0, let touchedAt, let seen = outcome.touchedAt,
+            lastOutcome == OutcomeKind.existing.rawValue || lastOutcome == OutcomeKind.cached.rawValue
+        else { return false }
+        return abs(seen.column - touchedAt) < 2
+    }
+
     fileprivate mutating func ended(_ outcome: Outcome, imageBytes: Int64?, at now: Date) {
         isInFlight = false
         switch outcome.kind {

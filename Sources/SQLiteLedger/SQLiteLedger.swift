@@ -38,7 +38,7 @@ public final class SQLiteLedger: Ledger {
             case .owner: try LedgerLock(ledger: path)
             case .guest: nil
             }
-        let pool = try translated("open the ledger", path) {
+        let pool = try translated("open it", path) {
             try LedgerFile.check(path)
             return try DatabasePool(path: path, configuration: Self.configuration())
         }
@@ -49,7 +49,7 @@ public final class SQLiteLedger: Ledger {
     public static func inMemory(
         refresh: RefreshSchedule = RefreshSchedule(), limits: Limits = Limits()
     ) throws(Failure) -> SQLiteLedger {
-        let queue = try translated("open the ledger", ":memory:") {
+        let queue = try translated("open it", ":memory:") {
             try DatabaseQueue(configuration: configuration())
         }
         return try SQLiteLedger(
@@ -64,7 +64,7 @@ public final class SQLiteLedger: Ledger {
                 "no ledger at \(path): start `forecache watch` or name the right file with `state:` in the configuration"
             )
         }
-        let queue = try translated("read the ledger", path) {
+        let queue = try translated("read it", path) {
             try LedgerFile.check(path)
             var configuration = Self.configuration()
             configuration.readonly = true
@@ -81,7 +81,7 @@ public final class SQLiteLedger: Ledger {
     ) throws(Failure) {
         (self.file, self.lock, self.refresh, self.limits) = (file, lock, refresh, limits)
         (self.reader, self.writer) = (writer, writer)
-        try translated("open the ledger", file) {
+        try translated("open it", file) {
             // GRDB sets NORMAL when it turns WAL on, so this comes after; the writer also gets the larger share of the page cache.
             try writer.writeWithoutTransaction { db in
                 try db.execute(
@@ -123,7 +123,7 @@ extension SQLiteLedger {
         _ task: @autoclosure () -> String, _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(Failure) -> Value {
         guard let writer else {
-            throw Failure(.permanent, "cannot \(task()): ledger \(file) was opened for reading only")
+            throw Failure(.permanent, "ledger \(file): cannot \(task()): it was opened for reading only")
         }
         let result = await withCheckedContinuation {
             (continuation: CheckedContinuation<Result<Value, any Error>, Never>) in

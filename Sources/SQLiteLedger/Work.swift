@@ -25,7 +25,7 @@ extension SQLiteLedger {
         return try await read("read the work that is due") { db in
             var due: [WorkRow] = []
             let rows = try db.rows(
-                "SELECT image, cause, generation, queued_at, due_at, attempts FROM work WHERE due_at <= ? ORDER BY queued_at, due_at, image",
+                "SELECT image, cause, generation, queued_at, due_at, attempts FROM work WHERE due_at <= ? ORDER BY attempts > 0, cause = 'resync', queued_at, due_at, image",
                 [now.column])
             while due.count < limit, let row = try rows.next() {
                 let work = try WorkRow(row)

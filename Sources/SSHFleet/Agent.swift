@@ -1,6 +1,6 @@
 import CSSH2
-import Foundation
 import ForecacheModel
+import Foundation
 
 /// A client of ssh-agent (draft-miller-ssh-agent), on the loop: libssh2's own blocks it and cannot ask for rsa-sha2 signatures.
 struct Agent: Sendable {
@@ -15,7 +15,8 @@ struct Agent: Sendable {
         var identities: [Identity] = []
         for _ in 0..<count {
             guard let key = reader.string(), let comment = reader.text() else { throw refused("list its keys") }
-            identities.append(Identity(name: "\(printable(comment, limit: 80)) (agent)", publicKey: key, signer: AgentKey(agent: self, key: key)))
+            identities.append(
+                Identity(name: "\(printable(comment, limit: 80)) (agent)", publicKey: key, signer: AgentKey(agent: self, key: key)))
         }
         return identities
     }
@@ -30,7 +31,9 @@ struct Agent: Sendable {
     }
 
     private func refused(_ what: String) -> Failure {
-        Failure(.permanent, "the ssh-agent at \(socket) refused to \(what); check it with ssh-add -l (is it locked, or does it ask for confirmation?)")
+        Failure(
+            .permanent,
+            "the ssh-agent at \(socket) refused to \(what); check it with ssh-add -l (is it locked, or does it ask for confirmation?)")
     }
 
     /// One question on a connection of its own.
@@ -65,13 +68,19 @@ struct Agent: Sendable {
         var buffer = [UInt8](repeating: 0, count: 4096)
         while bytes.count < count {
             let got = read(descriptor, &buffer, min(buffer.count, count - bytes.count))
-            if got > 0 { bytes += buffer.prefix(got) } else { try await wait(on: descriptor, directions: 1, until: deadline, got == 0 ? EPIPE : errno) }
+            if got > 0 {
+                bytes += buffer.prefix(got)
+            } else {
+                try await wait(on: descriptor, directions: 1, until: deadline, got == 0 ? EPIPE : errno)
+            }
         }
         return bytes
     }
 
     @SSHLoop
-    private func wait(on descriptor: Int32, directions: Int32, until deadline: ContinuousClock.Instant, _ error: Int32) async throws(Failure) {
+    private func wait(on descriptor: Int32, directions: Int32, until deadline: ContinuousClock.Instant, _ error: Int32)
+        async throws(Failure)
+    {
         guard error == EAGAIN else { throw Failure(.permanent, "the ssh-agent at \(socket) hung up (\(systemText(error)))") }
         switch await SSHLoop.shared.loop.wait(on: descriptor, directions: directions, until: deadline) {
         case .ready: return

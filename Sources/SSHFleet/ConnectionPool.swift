@@ -106,7 +106,9 @@ final class ConnectionPool {
         let target = LoginTarget(
             name: host.name.rawValue, address: host.address, port: ssh.port, user: ssh.user, timeoutSeconds: ssh.connectTimeoutSeconds,
             hostKeyChecking: ssh.hostKeyChecking)
-        let identities = try await wrapped("SSH to \(target.text)") { () throws(Failure) in try await credentials.identities(for: ssh.identityFiles) }
+        let identities = try await wrapped("SSH to \(target.text)") { () throws(Failure) in
+            try await credentials.identities(for: ssh.identityFiles)
+        }
         guard let jump = try jumpTarget(of: ssh, for: target) else {
             return try await open(target, through: nil, ssh, identities, door: target)
         }

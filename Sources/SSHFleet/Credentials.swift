@@ -1,5 +1,5 @@
-import Foundation
 import ForecacheModel
+import Foundation
 
 /// What logging in needs from the controller's disk, read once and again when a file changed.
 @SSHLoop
@@ -55,7 +55,11 @@ final class Credentials {
             switch try await identityFile(expanded(file)) {
             case .usable(let identity): usable.append(identity)
             case .unusable(let publicKey, let reason):
-                if let publicKey, let agent, let held = await heldByAgent(publicKey, agent) { usable.append(held) } else { reasons.append(reason) }
+                if let publicKey, let agent, let held = await heldByAgent(publicKey, agent) {
+                    usable.append(held)
+                } else {
+                    reasons.append(reason)
+                }
             }
         }
         guard !usable.isEmpty else { throw Failure(.permanent, "no SSH key can be used: \(reasons.joined(separator: "; "))") }
@@ -128,13 +132,16 @@ final class Credentials {
         }
     }
 
-    private func checkUnknown(_ target: LoginTarget, _ key: [UInt8], _ shown: String, _ known: KnownHosts, _ files: [String]) throws(Failure) {
+    private func checkUnknown(_ target: LoginTarget, _ key: [UInt8], _ shown: String, _ known: KnownHosts, _ files: [String])
+        throws(Failure)
+    {
         let place = "\(target.address) \(target.port)"
         guard target.hostKeyChecking == .acceptNew else {
             let searched = files.isEmpty ? "no known_hosts file is set" : "searched \(files.joined(separator: ", "))"
             let notes = known.notes.prefix(3).map { "; \($0)" }.joined()
             throw Failure(
-                .permanent, "the host key of \(target.text), \(shown), is not known (\(searched)\(notes)); if it is right: \(scan(target, files))")
+                .permanent,
+                "the host key of \(target.text), \(shown), is not known (\(searched)\(notes)); if it is right: \(scan(target, files))")
         }
         if let first = accepted[place], first != key {
             throw Failure(

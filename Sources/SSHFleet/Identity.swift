@@ -1,7 +1,7 @@
 import Crypto
 import CryptoExtras
-import Foundation
 import ForecacheModel
+import Foundation
 
 /// A key that can prove who we are: read from a file, or held by an agent.
 struct Identity: Sendable {
@@ -108,7 +108,7 @@ enum IdentityFile: Sendable {
             return try wrapped { .rsa(try _RSA.Signing.PrivateKey(unsafePEMRepresentation: text)) }
         }
         if text.contains("-----BEGIN EC PRIVATE KEY-----") || text.contains("-----BEGIN PRIVATE KEY-----") {
-            // PEM does not say which curve before it is read: the one that fits is it.
+            // PEM does not say which curve before it is read: the one that fits is it, and losing the errors of the others is right.
             if let key = try? P256.Signing.PrivateKey(pemRepresentation: text) { return .p256(key) }
             if let key = try? P384.Signing.PrivateKey(pemRepresentation: text) { return .p384(key) }
             if let key = try? P521.Signing.PrivateKey(pemRepresentation: text) { return .p521(key) }

@@ -76,7 +76,9 @@ struct KnownHosts: Sendable {
     mutating func addFile(_ path: String) {
         do {
             let data = try Data(contentsOf: URL(fileURLWithPath: path))
-            guard data.count <= Self.sizeLimit else { return notes.append("\(path) is larger than \(Self.sizeLimit) bytes and was not read") }
+            guard data.count <= Self.sizeLimit else {
+                return notes.append("\(path) is larger than \(Self.sizeLimit) bytes and was not read")
+            }
             add(String(decoding: data, as: UTF8.self), file: path)
         } catch {
             notes.append("\(path) cannot be read: \(error.localizedDescription)")
@@ -104,7 +106,8 @@ struct KnownHosts: Sendable {
         }
         guard words.count >= 3 else { return notes.append("\(place): not a line of known_hosts") }
         let base = words.startIndex
-        guard let key = Data(base64Encoded: String(words[base + 2])).map(Array.init), Wire.keyType(of: key) == String(words[base + 1]) else {
+        guard let key = Data(base64Encoded: String(words[base + 2])).map(Array.init), Wire.keyType(of: key) == String(words[base + 1])
+        else {
             return notes.append("\(place): the key cannot be read")
         }
         if marker == .certificateAuthority {

@@ -41,7 +41,8 @@ enum NodeCommand {
         for (key, value) in values {
             guard let value else { continue }
             guard value.unicodeScalars.allSatisfy({ $0.properties.generalCategory != .control }) else {
-                throw Failure(.permanent, "the value of \(key) for \(host.name) has a control character in it, which no line can carry; correct it")
+                throw Failure(
+                    .permanent, "the value of \(key) for \(host.name) has a control character in it, which no line can carry; correct it")
             }
             guard key.utf8.count + value.utf8.count < 16000 else {
                 throw Failure(.permanent, "the value of \(key) for \(host.name) is longer than 16 000 bytes; correct it")

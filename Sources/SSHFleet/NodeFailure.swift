@@ -34,7 +34,8 @@ struct NodeFailure {
                 .permanent,
                 "found \(error.digest ?? "another digest"); the temporary was dropped. The store or the way to it damages bytes: compare with the image's os_hash_value"
             )
-        case "peer": (.retriable, "check that \(host.name) may log in to the peer (peer.user, peer.identity, peer.port) and that the file is there")
+        case "peer":
+            (.retriable, "check that \(host.name) may log in to the peer (peer.user, peer.identity, peer.port) and that the file is there")
         case "io": (.retriable, "check \(cacheDirectory) and its disk on \(host.name)")
         case "interrupted": (.retriable, "")
         default: (.retriable, "an answer that this version does not know")
@@ -69,13 +70,18 @@ struct NodeFailure {
             )
         }
         switch end.exitCode {
-        case 126, 127: return Failure(.permanent, "\(context); \(host.ssh.become == .sudo ? "install sudo there, or set ssh.become: none" : "it needs /bin/sh")")
+        case 126, 127:
+            return Failure(
+                .permanent, "\(context); \(host.ssh.become == .sudo ? "install sudo there, or set ssh.become: none" : "it needs /bin/sh")")
         default: return Failure(.retriable, context)
         }
     }
 
     /// sudo has no exit code of its own, so its words are all there is.
     private func isAboutSudo(_ text: String) -> Bool {
-        text.contains("sudo") && ["password is required", "not in the sudoers", "not allowed to", "may not run", "must have a tty"].contains { text.contains($0) }
+        text.contains("sudo")
+            && ["password is required", "not in the sudoers", "not allowed to", "may not run", "must have a tty"].contains {
+                text.contains($0)
+            }
     }
 }

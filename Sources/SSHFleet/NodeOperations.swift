@@ -18,15 +18,18 @@ final class NodeOperations {
 
     func survey(_ host: Host) async throws(Failure) -> HostSurvey {
         let values: KeyValuePairs<String, String?> = [
-            "cache_dir": settings.cacheDirectory, "container": settings.container, "container_cli": settings.container.map { _ in settings.containerCLI },
+            "cache_dir": settings.cacheDirectory, "container": settings.container,
+            "container_cli": settings.container.map { _ in settings.containerCLI },
             "copy_user": settings.peer.copyUser,
         ]
         let input = try NodeCommand.input(values, host: host)
-        let configurations = try settings.novaConfigurations.map { path throws(Failure) in try NodeCommand.input(["nova_conf": path], host: host).dropLast(2) }
-        var assembly = SurveyAssembly(host: host.name)
-        let done = try await run(.survey, configurations.flatMap { $0 } + input, on: host, deadlineSeconds: limits.commandSeconds, started: { assembly.sentAt = Date() }) { event in
-            assembly.take(event, at: Date())
+        let configurations = try settings.novaConfigurations.map { path throws(Failure) in
+            try NodeCommand.input(["nova_conf": path], host: host).dropLast(2)
         }
+        var assembly = SurveyAssembly(host: host.name)
+        let done = try await run(
+            .survey, configurations.flatMap { $0 } + input, on: host, deadlineSeconds: limits.commandSeconds,
+            started: { assembly.sentAt = Date() }, handle: { assembly.take($0, at: Date()) })
         guard let survey = assembly.survey, survey.baseFiles.count == done.baseFiles ?? -1 else {
             throw Failure(.retriable, "survey on \(host.name) (\(host.address)): lines of the report are missing; try again")
         }
@@ -38,7 +41,8 @@ final class NodeOperations {
     ) async throws(Failure) -> Transfer {
         let input = try NodeCommand.input(
             [
-                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode, "name": BaseFileName(of: request.image).text,
+                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode,
+                "name": BaseFileName(of: request.image).text,
                 "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
                 "keep_free": String(request.keepFreeBytes), "connect_timeout": String(max(1, host.ssh.connectTimeoutSeconds)),
                 "stall_timeout": String(max(1, limits.stallSeconds)), "url": grant.url, "token": grant.token.reveal(),
@@ -47,7 +51,8 @@ final class NodeOperations {
         return try await transfer(.fetch, request, input, on: host, progress)
     }
 
-    func copy(_ request: BaseFileRequest, from source: Host, on host: Host, progress: @escaping Progress) async throws(Failure) -> Transfer {
+    func copy(_ request: BaseFileRequest, from source: Host, on host: Host, progress: @escaping Progress) async throws(Failure) -> Transfer
+    {
         let name = BaseFileName(of: request.image).text
         let peer = settings.peer
         let input = try NodeCommand.input(
@@ -67,7 +72,8 @@ final class NodeOperations {
     func publish(_ request: BaseFileRequest, on host: Host) async throws(Failure) -> Bool {
         let input = try NodeCommand.input(
             [
-                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode, "name": BaseFileName(of: request.image).text,
+                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode,
+                "name": BaseFileName(of: request.image).text,
                 "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
             ], host: host)
         let done = try await run(
@@ -98,7 +104,8 @@ final class NodeOperations {
     }
 
     func sweep(olderThanSeconds: Int, on host: Host) async throws(Failure) -> Int64 {
-        let input = try NodeCommand.input(["cache_dir": settings.cacheDirectory, "older_than": String(max(0, olderThanSeconds))], host: host)
+        let input = try NodeCommand.input(
+            ["cache_dir": settings.cacheDirectory, "older_than": String(max(0, olderThanSeconds))], host: host)
         var freed: Int64 = 0
         _ = try await run(.sweep, input, on: host, deadlineSeconds: limits.commandSeconds) { event in
             if case .swept(let bytes) = event { freed = freed.addingReportingOverflow(bytes).partialValue }
@@ -121,7 +128,9 @@ final class NodeOperations {
                 progress(offset)
             case .progress(let bytes):
                 if watch.isStalled(at: bytes) {
-                    throw Failure(.retriable, "\(verb.rawValue) of image \(request.image) on \(host.name) (\(host.address)): no byte came for \(watch.seconds) s")
+                    throw Failure(
+                        .retriable,
+                        "\(verb.rawValue) of image \(request.image) on \(host.name) (\(host.address)): no byte came for \(watch.seconds) s")
                 }
                 progress(bytes)
             default: break
@@ -206,7 +215,8 @@ private struct SurveyAssembly {
         // The node read its clock somewhere between our two readings, and cut off half a second on average.
         let middle = sentAt.addingTimeInterval(now.timeIntervalSince(sentAt) / 2)
         survey = HostSurvey(
-            host: host, surveyedAt: now, clockSkewSeconds: Double(facts.now) + 0.5 - middle.timeIntervalSince1970, ttlSeconds: facts.ttlSeconds,
+            host: host, surveyedAt: now, clockSkewSeconds: Double(facts.now) + 0.5 - middle.timeIntervalSince1970,
+            ttlSeconds: facts.ttlSeconds,
             forcesRawImages: facts.forcesRawImages, imagesType: facts.imagesType, freeBytes: facts.freeBytes, totalBytes: facts.totalBytes,
             tools: facts.hasContainer == true ? facts.tools.union(["container"]) : facts.tools, hasCacheDirectory: facts.hasCacheDirectory)
     }

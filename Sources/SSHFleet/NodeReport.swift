@@ -1,5 +1,5 @@
-import Foundation
 import ForecacheModel
+import Foundation
 
 /// One line of the node program, understood. The head of `Node/node.sh` lists them.
 enum NodeEvent: Hashable, Sendable {
@@ -68,23 +68,36 @@ private struct NodeLine: Decodable {
     var mtime: Int64?
     var now: Int64?
     var ttl: Int?
-    var force_raw_images: Bool?
-    var images_type: String?
-    var free_bytes: Int64?
-    var total_bytes: Int64?
+    var forceRawImages: Bool?
+    var imagesType: String?
+    var freeBytes: Int64?
+    var totalBytes: Int64?
     var container: Bool?
-    var cache_dir: Bool?
+    var cacheDir: Bool?
     var tools: [String: Bool]?
     var existing: Bool?
-    var base_files: Int?
+    var baseFiles: Int?
     var temporaries: Int?
     var kind: String?
     var detail: String?
     var status: Int?
     var digest: String?
 
-    /// A length or a number of bytes: never negative.
-    private func size(_ value: Int64?) -> Int64? { value.flatMap { $0 >= 0 ? $0 : nil } }
+    private enum CodingKeys: String, CodingKey {
+        case event, name, offset, bytes, allocated, mtime, now, ttl, container, tools, existing, temporaries, kind, detail, status, digest
+        case forceRawImages = "force_raw_images"
+        case imagesType = "images_type"
+        case freeBytes = "free_bytes"
+        case totalBytes = "total_bytes"
+        case cacheDir = "cache_dir"
+        case baseFiles = "base_files"
+    }
+
+    /// A length or a number of bytes: never negative, and far from where sums overflow.
+    private func size(_ value: Int64?) -> Int64? { value.flatMap { (0...(1 << 56)).contains($0) ? $0 : nil } }
+
+    /// Seconds of Unix time: a clock may be wrong, but not by 30,000 years.
+    private func time(_ value: Int64?) -> Int64? { value.flatMap { (-(1 << 40)...(1 << 40)).contains($0) ? $0 : nil } }
 
     private var baseFileName: BaseFileName? { name.flatMap { BaseFileName($0) } }
 
@@ -100,28 +113,29 @@ private struct NodeLine: Decodable {
         case "swept": size(bytes).map { .swept(bytes: $0) }
         case "done":
             .done(
-                NodeDone(isExisting: existing, bytes: size(bytes), offset: size(offset), baseFiles: base_files, temporaries: temporaries))
+                NodeDone(isExisting: existing, bytes: size(bytes), offset: size(offset), baseFiles: baseFiles, temporaries: temporaries))
         case "error":
             kind.map {
                 .error(
                     NodeError(
-                        kind: $0, detail: printable(detail ?? "", limit: 300), status: status, digest: digest.map { printable($0, limit: 128) }))
+                        kind: $0, detail: printable(detail ?? "", limit: 300), status: status,
+                        digest: digest.map { printable($0, limit: 128) }))
             }
         default: .unknown
         }
     }
 
     private var baseFile: NodeEvent? {
-        guard let baseFileName, let bytes = size(bytes), let allocated = size(allocated), let mtime else { return nil }
+        guard let baseFileName, let bytes = size(bytes), let allocated = size(allocated), let mtime = time(mtime) else { return nil }
         return .baseFile(name: baseFileName, bytes: bytes, allocatedBytes: allocated, modified: mtime)
     }
 
     private var facts: NodeFacts? {
-        guard let now = size(now), let free = size(free_bytes), let total = size(total_bytes), let hasCacheDirectory = cache_dir,
+        guard let now = time(now), let free = size(freeBytes), let total = size(totalBytes), let hasCacheDirectory = cacheDir,
             let tools, tools.count <= 100, ttl ?? 0 >= 0
         else { return nil }
         return NodeFacts(
-            now: now, ttlSeconds: ttl, forcesRawImages: force_raw_images, imagesType: images_type.map { printable($0, limit: 100) },
+            now: now, ttlSeconds: ttl, forcesRawImages: forceRawImages, imagesType: imagesType.map { printable($0, limit: 100) },
             freeBytes: free, totalBytes: total, tools: Set(tools.filter(\.value).keys), hasContainer: container,
             hasCacheDirectory: hasCacheDirectory)
     }

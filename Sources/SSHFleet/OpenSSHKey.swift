@@ -21,7 +21,8 @@ enum OpenSSHKey {
         if cipher == "none" { return try keys(in: secret, publicKey, wrongPassphrase: false) }
         guard let passphrase else {
             throw Problem(
-                reason: "the key is encrypted and no passphrase was given: set FORECACHE_SSH_PASSPHRASE, or load it into an ssh-agent (ssh-add)",
+                reason:
+                    "the key is encrypted and no passphrase was given: set FORECACHE_SSH_PASSPHRASE, or load it into an ssh-agent (ssh-add)",
                 publicKey: publicKey)
         }
         let open = try decrypt(secret, cipher: cipher, kdf: kdf, options: options, passphrase: passphrase, publicKey)
@@ -35,7 +36,8 @@ enum OpenSSHKey {
         let keyBytes = ["aes256-ctr": 32, "aes256-cbc": 32, "aes192-ctr": 24, "aes128-ctr": 16][cipher]
         guard kdf == "bcrypt", let keyBytes, let salt = reader.string(), let rounds = reader.number(), (1...4096).contains(rounds) else {
             throw Problem(
-                reason: "encrypted with \(cipher.prefix(40)), which is not supported; rewrite it with ssh-keygen -p -Z aes256-ctr -f, or load it into an ssh-agent",
+                reason:
+                    "encrypted with \(cipher.prefix(40)), which is not supported; rewrite it with ssh-keygen -p -Z aes256-ctr -f, or load it into an ssh-agent",
                 publicKey: publicKey)
         }
         let material = BcryptKDF.derive(Array(passphrase.reveal().utf8), salt: salt, rounds: Int(rounds), count: keyBytes + 16)

@@ -52,6 +52,10 @@ extension SSHSession {
         var output = Output(limits: limits, target: target)
         while true {
             let deadline = limits.nextDeadline()
+            // Checked here as well as in the wait: a node that never stops talking is never waited for.
+            if let last = limits.deadline, ContinuousClock.now > last {
+                throw Failure(.retriable, "\(target.text): a command did not end before its deadline; is the node overloaded?")
+            }
             if try drain(channel, into: &output, handle) { break }
             try await waitForSocket("waiting for the remote command", until: deadline)
         }
@@ -90,7 +94,8 @@ extension SSHSession {
             let status = try await call("sending to the remote command", until: limits.nextDeadline()) {
                 input.withUnsafeBytes { bytes in
                     let count = libssh2_channel_write_ex(
-                        channel, 0, bytes.baseAddress?.advanced(by: written).assumingMemoryBound(to: CChar.self), min(bytes.count - written, 32768))
+                        channel, 0, bytes.baseAddress?.advanced(by: written).assumingMemoryBound(to: CChar.self),
+                        min(bytes.count - written, 32768))
                     return count == 0 ? Int(LIBSSH2_ERROR_EAGAIN) : count
                 }
             }
@@ -120,7 +125,7 @@ extension SSHSession {
             guard count > 0 else {
                 throw Failure(.retriable, "the connection to \(target.text) broke while a command was running", cause: lastError)
             }
-            if stream == 0 { try output.take(count, handle) } else { output.takeError(count) }
+            if stream == 0 { try output.take(count, handle) } else { try output.takeError(count) }
         }
     }
 
@@ -129,7 +134,9 @@ extension SSHSession {
             let status = libssh2_channel_close(channel)
             return Int(status == 0 ? libssh2_channel_wait_closed(channel) : status)
         }
-        guard status == 0 else { throw Failure(.retriable, "the connection to \(target.text) broke at the end of a command", cause: lastError) }
+        guard status == 0 else {
+            throw Failure(.retriable, "the connection to \(target.text) broke at the end of a command", cause: lastError)
+        }
         var signal: UnsafeMutablePointer<CChar>?
         var length = 0
         libssh2_channel_get_exit_signal(channel, &signal, &length, nil, nil, nil, nil)
@@ -147,6 +154,7 @@ private struct Output {
     private var line: [UInt8] = []
     private var lines = 0
     private var errors: [UInt8] = []
+    private var errorBytes = 0
 
     init(limits: CommandLimits, target: LoginTarget) {
         self.limits = limits
@@ -170,7 +178,11 @@ private struct Output {
         guard line.count <= limits.lineBytes else { throw tooMuch("a line longer than \(limits.lineBytes) bytes") }
     }
 
-    mutating func takeError(_ count: Int) { errors += buffer[..<min(count, 4096 - min(errors.count, 4096))] }
+    mutating func takeError(_ count: Int) throws(Failure) {
+        errorBytes += count
+        guard errorBytes <= 1 << 20 else { throw tooMuch("more than 1 MiB on standard error") }
+        errors += buffer[..<min(count, 4096 - min(errors.count, 4096))]
+    }
 
     /// A last line without its end.
     mutating func finish(_ handle: (_ line: [UInt8]) throws(Failure) -> Void) throws(Failure) {

@@ -27,11 +27,15 @@ public final class SSHFleet: HostOperations {
         try await operations.fetch(request, with: grant, on: host, progress: progress)
     }
 
-    public func copy(_ request: BaseFileRequest, from source: Host, on host: Host, progress: @escaping Progress) async throws(Failure) -> Transfer {
+    public func copy(_ request: BaseFileRequest, from source: Host, on host: Host, progress: @escaping Progress) async throws(Failure)
+        -> Transfer
+    {
         try await operations.copy(request, from: source, on: host, progress: progress)
     }
 
-    public func publish(_ request: BaseFileRequest, on host: Host) async throws(Failure) -> Bool { try await operations.publish(request, on: host) }
+    public func publish(_ request: BaseFileRequest, on host: Host) async throws(Failure) -> Bool {
+        try await operations.publish(request, on: host)
+    }
 
     public func touch(_ names: [BaseFileName], on host: Host) async throws(Failure) -> [BaseFileName: Touch] {
         try await operations.touch(names, on: host)

@@ -1,6 +1,6 @@
 import CSSH2
-import Foundation
 import ForecacheModel
+import Foundation
 
 /// Whom to log in to, and how.
 struct LoginTarget: Hashable, Sendable {
@@ -132,13 +132,16 @@ final class SSHSession {
                 cause: lastError)
         }
         let failure = Failure(
-            .retriable, "SSH handshake with \(target.text) failed; too many log-ins at once (MaxStartups of its sshd), or no SSH server", cause: lastError)
+            .retriable, "SSH handshake with \(target.text) failed; too many log-ins at once (MaxStartups of its sshd), or no SSH server",
+            cause: lastError)
         let drops = [LIBSSH2_ERROR_BANNER_RECV, LIBSSH2_ERROR_SOCKET_DISCONNECT, LIBSSH2_ERROR_SOCKET_RECV].map(Int.init)
         guard drops.contains(status) else { throw failure }
         return failure
     }
 
-    var scanRemedy: String { "ssh-keyscan -p \(target.port) \(target.address) >> known_hosts, after comparing the fingerprint with the host's own" }
+    var scanRemedy: String {
+        "ssh-keyscan -p \(target.port) \(target.address) >> known_hosts, after comparing the fingerprint with the host's own"
+    }
 
     private func hostKey() throws(Failure) -> [UInt8] {
         var (length, type) = (0, Int32(0))
@@ -161,7 +164,9 @@ final class SSHSession {
         if libssh2_userauth_authenticated(handle) != 0 { return }
         guard let methods else { throw Failure(.retriable, "\(target.text) ended the connection before log-in", cause: lastError) }
         guard methods.split(separator: ",").contains("publickey") else {
-            throw Failure(.permanent, "\(target.text) does not accept public keys, only \(printable(methods, limit: 100)); set PubkeyAuthentication yes there")
+            throw Failure(
+                .permanent,
+                "\(target.text) does not accept public keys, only \(printable(methods, limit: 100)); set PubkeyAuthentication yes there")
         }
         var tried: [String] = []
         for identity in identities {
@@ -228,7 +233,8 @@ final class SSHSession {
         let directions = libssh2_session_block_directions(carrier?.session.handle ?? handle)
         switch await SSHLoop.shared.loop.wait(on: descriptor, directions: directions == 0 ? 1 : directions, until: deadline) {
         case .ready: return
-        case .timedOut: throw Failure(.retriable, "\(doing): no answer from \(target.text) in time; is the host frozen or the network down?")
+        case .timedOut:
+            throw Failure(.retriable, "\(doing): no answer from \(target.text) in time; is the host frozen or the network down?")
         case .cancelled: throw Failure(.cancelled, "cancelled while \(doing) on \(target.text)")
         }
     }
@@ -246,7 +252,8 @@ final class SSHSession {
 func printable(_ text: some StringProtocol, limit: Int) -> String {
     var clean = ""
     for scalar in text.unicodeScalars.prefix(limit) {
-        let isPlain = scalar.value >= 0x20 && scalar.value != 0x7f && !(0x80...0x9f).contains(scalar.value) && !scalar.properties.isBidiControl
+        let isPlain =
+            scalar.value >= 0x20 && scalar.value != 0x7f && !(0x80...0x9f).contains(scalar.value) && !scalar.properties.isBidiControl
         clean.unicodeScalars.append(isPlain ? scalar : scalar == "\n" || scalar == "\t" ? " " : "?")
     }
     return text.unicodeScalars.count > limit ? clean + "…" : clean

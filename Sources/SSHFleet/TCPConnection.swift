@@ -1,6 +1,6 @@
 import CSSH2
-import Foundation
 import ForecacheModel
+import Foundation
 import Synchronization
 
 /// One resolved address.
@@ -65,7 +65,8 @@ enum TCPConnection {
     @SSHLoop private static let lookups = Turnstile(8)
 
     @SSHLoop
-    private static func resolve(_ name: String, port: Int, until deadline: ContinuousClock.Instant) async throws(Failure) -> [SocketAddress] {
+    private static func resolve(_ name: String, port: Int, until deadline: ContinuousClock.Instant) async throws(Failure) -> [SocketAddress]
+    {
         guard (1...65535).contains(port) else { throw Failure(.permanent, "\(port) is not a TCP port (host \(name))") }
         if case .success(let numeric) = lookUp(name, port: port, flags: AI_NUMERICHOST) { return numeric }
         guard await lookups.enter(until: deadline) == .ready else {
@@ -83,8 +84,10 @@ enum TCPConnection {
         switch (wake, answer.value.withLock { $0 }) {
         case (.ready, .success(let addresses)?): return addresses
         case (.ready, .failure(let refusal)?):
-            throw Failure(.retriable, "cannot look up the address of \(name): \(refusal.text); check the inventory's ansible_host and the DNS")
-        case (.ready, nil), (.timedOut, _): throw Failure(.retriable, "the address of \(name) could not be looked up in time; check the DNS")
+            throw Failure(
+                .retriable, "cannot look up the address of \(name): \(refusal.text); check the inventory's ansible_host and the DNS")
+        case (.ready, nil), (.timedOut, _):
+            throw Failure(.retriable, "the address of \(name) could not be looked up in time; check the DNS")
         case (.cancelled, _): throw Failure(.cancelled, "cancelled while looking up the address of \(name)")
         }
     }

@@ -1,8 +1,8 @@
-public import ArgumentParser
+import ArgumentParser
 import Daemon
 import ForecacheModel
 import FoundationEssentials
-public import Logging
+import Logging
 import StrictYAML
 
 /// What every command understands.
@@ -25,12 +25,14 @@ struct CommonOptions: ParsableArguments {
     var output: OutputFormat = .text
 
     @Option(help: "trace, debug, info, notice, warning or error.")
-    var logLevel: Logger.Level = .notice
+    var logLevel: LogLevel = .notice
 
     var environment: [String: String] { ProcessInfo.processInfo.environment }
 
-    func setup() throws(Refusal) -> Setup {
+    func setup(_ playbook: PlaybookArguments = PlaybookArguments()) throws(Refusal) -> Setup {
         var options = Setup.Options(environment: environment)
+        options.plan = playbook.plan
+        options.peerNetwork = playbook.proxyNetwork
         options.file = config
         options.inventory = inventory
         options.sites = site.map { SiteName($0) }
@@ -41,17 +43,20 @@ struct CommonOptions: ParsableArguments {
     }
 
     /// Commands that work on hosts need some.
-    func setupWithHosts() throws(Refusal) -> Setup {
-        let setup = try setup()
+    func setupWithHosts(_ playbook: PlaybookArguments = PlaybookArguments()) throws(Refusal) -> Setup {
+        let setup = try setup(playbook)
         guard !setup.fleet.hosts.isEmpty else {
-            throw .usage("no compute hosts: give an inventory with -i or in the configuration, and check --site and --role")
+            guard setup.configuration.inventory.isEmpty else {
+                throw .usage("no compute host of the inventory is in these sites and roles")
+            }
+            throw .usage("no compute hosts: give an Ansible inventory with -i, or `inventory: [PATH]` in the configuration")
         }
         return setup
     }
 
     func logger(_ label: String = "forecache") -> Logger {
         var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = logLevel
+        logger.logLevel = logLevel.level
         return logger
     }
 }
@@ -60,7 +65,20 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
     case text, json
 }
 
-extension Logger.Level: @retroactive ExpressibleByArgument {}
+enum LogLevel: String, ExpressibleByArgument, CaseIterable {
+    case trace, debug, info, notice, warning, error
+
+    var level: Logger.Level {
+        switch self {
+        case .trace: .trace
+        case .debug: .debug
+        case .info: .info
+        case .notice: .notice
+        case .warning: .warning
+        case .error: .error
+        }
+    }
+}
 
 /// Runs a command's body; a refusal is told on standard error and becomes the exit code of the contract.
 func refusing(_ body: () async throws(Refusal) -> Void) async throws {

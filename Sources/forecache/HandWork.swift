@@ -27,23 +27,27 @@ struct DeliveryOptions: ParsableArguments {
 extension Via: ExpressibleByArgument {}
 
 /// Options turned into the engine's by-hand work.
-struct HandWork {
+struct HandWork: Sendable {
     private let byHand: ByHand
     private let hands: Hands
     private let hasRules: Bool
+    private let logOut: @Sendable () async -> Void
+    private let progress: ProgressLines
 
-    init(_ common: CommonOptions, _ delivery: DeliveryOptions) throws(Refusal) {
-        let playbook = try PlaybookArguments.read(delivery.extraVars, environment: common.environment)
-        var common = common
-        if let plan = playbook.plan, common.site.isEmpty { common.site = [plan.rawValue] }
-        var setup = try common.setupWithHosts()
-        hands = try Hands(playbook, via: delivery.via, proxyHost: delivery.proxyHost, forks: delivery.forks)
+    init(_ common: CommonOptions, _ delivery: DeliveryOptions? = nil) throws(Refusal) {
+        let playbook = try PlaybookArguments.read(delivery?.extraVars ?? [], environment: common.environment)
+        hands = try Hands(playbook, via: delivery?.via, proxyHost: delivery?.proxyHost, forks: delivery?.forks)
+        var setup = try common.setupWithHosts(playbook)
         setup.policy = try hands.applied(to: setup.policy)
-        if let network = playbook.proxyNetwork { setup.configuration.peer.network = network }
+        // Somebody who asks for so many by hand means it; the bound in all is for what runs by itself.
+        if let forks = delivery?.forks { setup.configuration.limits.forks = max(setup.configuration.limits.forks, forks) }
         hasRules = !setup.rules.rules.isEmpty
         let shells = try Shells.open(setup, environment: common.environment, logger: common.logger())
+        logOut = { await shells.close() }
+        progress = ProgressLines(answers: common.output == .text)
         byHand = ByHand(
-            policy: setup.policy, limits: setup.configuration.limits, catalog: shells.catalog, hosts: shells.hosts, logger: common.logger())
+            policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network,
+            catalog: shells.catalog, hosts: shells.hosts, logger: common.logger())
     }
 
     func plans(for selectors: [String]) async throws(Refusal) -> [Plan] {
@@ -56,7 +60,17 @@ struct HandWork {
     }
 
     func execute(_ plans: [Plan]) async -> [Outcome] {
-        let lines = ProgressLines()
-        return await byHand.execute(plans) { lines.show($0) }
+        for plan in plans { progress.name(plan.image) }
+        let outcomes = await byHand.execute(plans) { progress.show($0) }
+        await logOut()
+        return outcomes
+    }
+
+    /// Touches what is there, and says of the other hosts that nothing is.
+    func refresh(_ plans: [Plan]) async -> [Outcome] {
+        let leftAlone = plans.flatMap(\.leftAlone)
+        let outcomes = await execute(plans.map(\.touchesOnly))
+        for outcome in leftAlone { progress.show(.ended(outcome)) }
+        return outcomes + leftAlone
     }
 }

@@ -16,24 +16,30 @@ func answer(json report: some Encodable, pretty: Bool = true) throws(Refusal) {
     }
 }
 
-/// Whole text or nothing more: a closed pipe ends the writing quietly.
-private func write(_ text: String, to handle: Int32) {
+/// A pipe that nobody reads any longer ends the writing quietly.
+func write(_ text: String, to handle: Int32) {
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {
         let count = rest.withUnsafeBytes { Glibc.write(handle, $0.baseAddress, $0.count) }
+        if count < 0, errno == EINTR { continue }
         guard count > 0 else { return }
         rest = rest.dropFirst(count)
     }
 }
 
-/// Columns as wide as their widest cell.
+/// One row a line, columns as wide as their widest cell. What others wrote into a cell cannot move the cursor.
 func table(_ header: [String], _ rows: [[String]]) -> String {
-    let lines = [header] + rows
+    let lines = [header] + rows.map { $0.map(visible) }
     let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
     return lines.map { line in
         line.indices.map { $0 == line.count - 1 ? line[$0] : line[$0] + String(repeating: " ", count: widths[$0] - line[$0].count) }
             .joined(separator: "  ")
     }.joined(separator: "\n")
+}
+
+/// The whole text, with control characters shown and not obeyed.
+func visible(_ text: String) -> String {
+    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
 }
 
 /// `512 B`, `1.5 GiB`.

@@ -48,7 +48,7 @@ import Testing
         let world = try World(sites: 1, hostsPerSite: 3)
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
         await world.hosts.inject(.away, on: "dcn1-compute-1")
-        guard case .again(let reason) = await world.reconciler.reconcile(id, cause: .event) else {
+        guard case .again(let reason, _) = await world.reconciler.reconcile(id, cause: .event) else {
             Issue.record("a host that is away must be tried again")
             return
         }
@@ -56,15 +56,42 @@ import Testing
         #expect(await world.holders(of: id) == ["dcn1-compute-0", "dcn1-compute-2"])
         #expect(try await world.states(of: id)["dcn1-compute-1"] == .failed)
         await world.hosts.heal("dcn1-compute-1")
+        // One time-out counts for all images for a while.
+        guard case .again = await world.reconciler.reconcile(id, cause: .retry) else {
+            Issue.record("a host that did not answer is not asked again at once")
+            return
+        }
+        world.clock.advance(by: .seconds(31))
         #expect(await world.reconciler.reconcile(id, cause: .retry) == .settled)
         #expect(await world.holders(of: id).count == 3)
+    }
+
+    @Test func aHostThatCannotBeAskedKeepsItsTTL() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        await world.hosts.set(ttlSeconds: 3600, on: "dcn1-compute-0")
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        await world.hosts.inject(.away, on: "dcn1-compute-0")
+        world.clock.advance(by: .seconds(61))
+        _ = await world.reconciler.reconcile(id, cause: .resync)
+        #expect(try await world.ledger.placements(of: id).map(\.ttlSeconds) == [3600])
+    }
+
+    @Test func whatOnlyAnOperatorCanMendIsNotTriedEveryFewSeconds() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.hosts.inject(.corrupts, on: "dcn1-compute-0")
+        guard case .again(_, isPermanent: true) = await world.reconciler.reconcile(id, cause: .event) else {
+            Issue.record("a digest that does not match is permanent")
+            return
+        }
     }
 
     @Test func bytesThatDoNotMatchNeverBecomeABaseFile() async throws {
         let world = try World(sites: 1, hostsPerSite: 1)
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
         await world.hosts.inject(.corrupts, on: "dcn1-compute-0")
-        guard case .again(let reason) = await world.reconciler.reconcile(id, cause: .event) else {
+        guard case .again(let reason, _) = await world.reconciler.reconcile(id, cause: .event) else {
             Issue.record("a digest that does not match is a failure")
             return
         }
@@ -108,7 +135,9 @@ import Testing
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
         _ = await world.reconciler.reconcile(id, cause: .event)
         await world.catalog.fail(with: Failure(.retriable, "Glance at http://glance is not reachable"))
-        #expect(await world.reconciler.reconcile(id, cause: .resync) == .again(reason: "Glance at http://glance is not reachable"))
+        #expect(
+            await world.reconciler.reconcile(id, cause: .resync)
+                == .again(reason: "Glance at http://glance is not reachable", isPermanent: false))
         #expect(try await Set(world.states(of: id).values) == [.fresh])
     }
 }

@@ -43,14 +43,18 @@ import Testing
         #expect(id.map { BaseFileName(of: $0).text } == "93c48f35eace40ebcd33c4f256ef28b6860fbded")
     }
 
-    @Test func directFetchesWhatIsMissingAndTouchesWhatIsOld() {
+    @Test func directFetchesWhatIsMissingAndLeavesTouchingToTheRefresher() {
         let fleet = Samples.fleet(sites: 1, hosts: 3)
         let observed: [HostName: HostObservation] = [
-            "dcn1-compute-0": survey("dcn1-compute-0"), "dcn1-compute-1": survey("dcn1-compute-1", age: 4000),
-            "dcn1-compute-2": survey("dcn1-compute-2", age: 5),
+            "dcn1-compute-0": survey("dcn1-compute-0"), "dcn1-compute-1": survey("dcn1-compute-1", age: 90_000),
+            "dcn1-compute-2": survey("dcn1-compute-2", age: 4000),
         ]
         let plan = Planner.plan(decision(fleet), fleet: fleet, observed: observed, defaults: PlanningDefaults())
         #expect(lines(plan) == ["dcn1-compute-0 fetch", "dcn1-compute-1 touch", "dcn1-compute-2 none"])
+        // By hand everything that is there is touched, as the playbook does.
+        let byHand = Planner.plan(
+            decision(fleet), fleet: fleet, observed: observed, defaults: PlanningDefaults(), touchesFreshFiles: true)
+        #expect(lines(byHand) == ["dcn1-compute-0 fetch", "dcn1-compute-1 touch", "dcn1-compute-2 touch"])
         #expect(PlanCheck.violations(plan, fleet: fleet, observed: observed).isEmpty)
     }
 
@@ -75,7 +79,7 @@ import Testing
         let plan = Planner.plan(decision(fleet, via: .proxy), fleet: fleet, observed: observed, defaults: PlanningDefaults())
         #expect(
             lines(plan) == [
-                "dcn1-compute-0 none", "dcn1-compute-2 touch", "dcn1-compute-1 copy from dcn1-compute-2, else Glance",
+                "dcn1-compute-0 none", "dcn1-compute-2 none", "dcn1-compute-1 copy from dcn1-compute-2, else Glance",
             ])
         #expect(PlanCheck.violations(plan, fleet: fleet, observed: observed).isEmpty)
     }
@@ -86,6 +90,17 @@ import Testing
         let plan = Planner.plan(
             decision(fleet), fleet: fleet, observed: observed, defaults: PlanningDefaults(copyFallsBackToGlance: false))
         #expect(lines(plan) == ["dcn1-compute-1 fetch", "dcn1-compute-0 copy from dcn1-compute-1"])
+    }
+
+    @Test func aBaseFileThatNovaConvertedIsNoSource() {
+        let fleet = Samples.fleet(sites: 1, hosts: 2)
+        let raw = BaseFile(name: BaseFileName(of: image.id), bytes: 10 << 20, allocatedBytes: 2 << 20, ageSeconds: 300)
+        let observed: [HostName: HostObservation] = [
+            "dcn1-compute-0": .surveyed(HostSurvey(host: "dcn1-compute-0", surveyedAt: now, baseFiles: [raw])),
+            "dcn1-compute-1": survey("dcn1-compute-1"),
+        ]
+        let plan = Planner.plan(decision(fleet, via: .proxy), fleet: fleet, observed: observed, defaults: PlanningDefaults())
+        #expect(lines(plan) == ["dcn1-compute-0 none", "dcn1-compute-1 fetch"])
     }
 
     @Test func dryRunAndRBDAreLeftAloneWithTheirReasons() {
@@ -114,6 +129,9 @@ import Testing
         #expect(ttl(node: nil, rule: nil) == 604_800)
         #expect(ttl(node: nil, rule: 600) == 600)
         #expect(ttl(node: 3600, rule: 2_592_000) == 3600)
+        // A slip in one node's nova.conf costs no image its place.
+        #expect(ttl(node: 0, rule: nil) == 10)
+        #expect(ttl(node: .max, rule: nil) == 315_360_000)
     }
 
     @Test func plansThatAreNotSoundAreFound() {

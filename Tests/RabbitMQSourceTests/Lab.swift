@@ -64,14 +64,10 @@ struct Lab {
         try #require(leader > 1 && kill(-leader, signal) == 0)
     }
 
-    /// Foundation takes a process for running as long as anybody holds a descriptor that it left open in it; a broker that was started would, for good.
-    private static let closingDescriptors =
-        #"(for fd in /proc/$BASHPID/fd/*; do fd=${fd##*/}; [ "$fd" -le 2 ] || eval "exec $fd>&-"; done; exec "$@")"#
-
     private func run(_ words: [String]) async throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/bash")
-        process.arguments = ["-c", Self.closingDescriptors, "lab"] + words
+        process.arguments = words
         process.standardOutput = FileHandle.standardError
         let status = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Int32, any Error>) in
             process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }

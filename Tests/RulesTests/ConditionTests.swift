@@ -130,11 +130,15 @@ import Testing
     }
 
     @Test(arguments: [ImageStatus.queued, .saving, .importing, .deactivated, .deleted, .unknown])
-    func onlyActiveImagesAreAskedAbout(status: ImageStatus) throws {
+    func onlyActiveImagesArePlacedButTheRulesSpeak(status: ImageStatus) throws {
         let image = try Fixtures.image(status: status, tags: ["golden"])
         let rules = Fixtures.rules(Fixtures.file(match: "{always: true}"))
         let refusal = "image is \(status.rawValue); only active images are cached"
-        #expect(rules.decide(image, fleet: Fixtures.fleet, now: Fixtures.now) == Decision(image: image, refusal: refusal))
+        #expect(
+            Fixtures.text(rules.decide(image, fleet: Fixtures.fleet, now: Fixtures.now)) == """
+                refused: \(refusal)
+                + r (0): matches every image; targets every site; \(refusal)
+                """)
         #expect(RuleSet.byHand(image, fleet: Fixtures.fleet, via: nil) == Decision(image: image, refusal: refusal))
     }
 }

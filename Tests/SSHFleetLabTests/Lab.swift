@@ -14,7 +14,8 @@ struct Lab {
 
     init() throws {
         let path = try #require(
-            ProcessInfo.processInfo.environment["FORECACHE_LAB_ENV"], "start the lab (deploy/lab/lab up) and set FORECACHE_LAB_ENV to its lab.env")
+            ProcessInfo.processInfo.environment["FORECACHE_LAB_ENV"],
+            "start the lab (deploy/lab/lab up) and set FORECACHE_LAB_ENV to its lab.env")
         var values: [String: String] = [:]
         for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") {
             let parts = line.split(separator: "=", maxSplits: 1)

@@ -47,7 +47,9 @@ import Testing
             }
             let absent = BaseFileName(of: try #require(ImageID(UUID().uuidString)))
             #expect(
-                try await fleet.touch([image.name, absent], on: first) == [image.name: .touched(bytes: Int64(image.bytes.count)), absent: .missing])
+                try await fleet.touch([image.name, absent], on: first) == [
+                    image.name: .touched(bytes: Int64(image.bytes.count)), absent: .missing,
+                ])
         }
         await fleet.close()
     }
@@ -120,7 +122,9 @@ import Testing
 
     @Test func answersOfTheServerBecomeFailures() async throws {
         let (fleet, image, host) = (lab.fleet(), ImageFile(bytes: 1000), lab.hosts[0])
-        for (mode, kind, word) in [("404", Failure.Kind.permanent, "not_found"), ("403", .permanent, "forbidden"), ("503", .retriable, "HTTP 503")] {
+        for (mode, kind, word) in [
+            ("404", Failure.Kind.permanent, "not_found"), ("403", .permanent, "forbidden"), ("503", .retriable, "HTTP 503"),
+        ] {
             try await FileServer.run(image, address: lab.serverAddress, mode: mode) { server in
                 let refused = await failure { () throws(Failure) in
                     _ = try await fleet.fetch(image.request, with: server.grant(), on: host) { _ in }

@@ -52,7 +52,9 @@ import Testing
     @Test func tooLongALineAndTooManyLinesAreRefused() async throws {
         try await SSHServer.run { server in
             let pool = makePool()
-            let long = try await failure { () throws(Failure) in _ = try await pool.output(of: "yes | tr -d '\\n'", on: server.host(), lineBytes: 1000) }
+            let long = try await failure { () throws(Failure) in
+                _ = try await pool.output(of: "yes | tr -d '\\n'", on: server.host(), lineBytes: 1000)
+            }
             #expect(long.context.contains("longer than 1000 bytes"))
             let many = try await failure { () throws(Failure) in _ = try await pool.output(of: "yes", on: server.host(), lines: 50) }
             #expect(many.context.contains("more than 50 lines"))

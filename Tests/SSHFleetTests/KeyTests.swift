@@ -7,7 +7,8 @@ import Testing
 /// Host keys and our own keys, against a real sshd.
 @Suite struct KeyTests {
     @Test(arguments: [
-        ["-t", "ed25519"], ["-t", "ecdsa", "-b", "256"], ["-t", "ecdsa", "-b", "384"], ["-t", "ecdsa", "-b", "521"], ["-t", "rsa", "-b", "2048"],
+        ["-t", "ed25519"], ["-t", "ecdsa", "-b", "256"], ["-t", "ecdsa", "-b", "384"], ["-t", "ecdsa", "-b", "521"],
+        ["-t", "rsa", "-b", "2048"],
         ["-t", "rsa", "-b", "3072", "-m", "PEM"], ["-t", "ecdsa", "-b", "384", "-m", "PEM"], ["-t", "ecdsa", "-m", "PKCS8"],
         ["-t", "rsa", "-b", "2048", "-m", "PKCS8"],
     ]) func identityFiles(arguments: [String]) async throws {
@@ -19,7 +20,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["ed25519", "rsa"], ["aes256-ctr", "aes256-cbc", "aes128-ctr"]) func encryptedKeys(type: String, cipher: String) async throws {
+    @Test(arguments: ["ed25519", "rsa"], ["aes256-ctr", "aes256-cbc", "aes128-ctr"]) func encryptedKeys(type: String, cipher: String)
+        async throws
+    {
         try await SSHServer.run { server in
             let key = try server.makeKey("locked", "-t", type, "-a", "2", "-Z", cipher, passphrase: "open sesame")
             _ = try await makePool(passphrase: "open sesame").output(of: "true", on: server.host(identities: [key]))
@@ -28,7 +31,9 @@ import Testing
             }
             #expect(wrong.kind == .permanent)
             #expect(wrong.description.contains("the passphrase is wrong"))
-            let none = try await failure { () throws(Failure) in _ = try await makePool().output(of: "true", on: server.host(identities: [key])) }
+            let none = try await failure { () throws(Failure) in
+                _ = try await makePool().output(of: "true", on: server.host(identities: [key]))
+            }
             #expect(none.description.contains("FORECACHE_SSH_PASSPHRASE"))
             #expect(!none.description.contains("open sesame") && !wrong.description.contains("open sesame"))
         }
@@ -59,7 +64,9 @@ import Testing
 
     @Test func noKeyAtAll() async throws {
         try await SSHServer.run { server in
-            let nothing = try await failure { () throws(Failure) in _ = try await makePool().output(of: "true", on: server.host(identities: [])) }
+            let nothing = try await failure { () throws(Failure) in
+                _ = try await makePool().output(of: "true", on: server.host(identities: []))
+            }
             #expect(nothing.description.contains("set ssh.identity"))
             let missing = try await failure { () throws(Failure) in
                 _ = try await makePool().output(of: "true", on: server.host(identities: [server.path("nowhere")]))
@@ -75,7 +82,9 @@ import Testing
     @Test func aKeyThatTheServerRefuses() async throws {
         try await SSHServer.run { server in
             let key = try server.makeKey("stranger", "-t", "ed25519", authorised: false)
-            let refused = try await failure { () throws(Failure) in _ = try await makePool().output(of: "true", on: server.host(identities: [key])) }
+            let refused = try await failure { () throws(Failure) in
+                _ = try await makePool().output(of: "true", on: server.host(identities: [key]))
+            }
             #expect(refused.kind == .permanent)
             #expect(refused.context.contains("refused our keys: \(key) (ssh-ed25519, SHA256:"))
             #expect(refused.context.contains("authorized_keys"))
@@ -105,7 +114,9 @@ import Testing
     @Test func hostKeysThatAreRefused() async throws {
         try await SSHServer.run { server in
             let place = "[127.0.0.1]:\(server.port)"
-            let (ours, theirs) = (try server.hostKey("ed25519"), try server.text("id.pub").split(separator: " ").prefix(2).joined(separator: " "))
+            let (ours, theirs) = (
+                try server.hostKey("ed25519"), try server.text("id.pub").split(separator: " ").prefix(2).joined(separator: " ")
+            )
             let bad: [(lines: [String], words: [String])] = [
                 (["# nobody"], ["is not known", "ssh-keyscan -p \(server.port) 127.0.0.1 >> \(server.path("known_hosts"))", "SHA256:"]),
                 (["\(place) \(theirs)"], ["has CHANGED", "known_hosts:1", "ssh-keygen -R"]),

@@ -6,7 +6,8 @@ import Testing
 
 /// What is sent to a node and what comes back.
 @Suite struct NodeTests {
-    private static let host = ForecacheModel.Host(name: "node-0", site: "s", role: "Compute", address: "10.0.0.1", ssh: SSHSettings(user: "admin"))
+    private static let host = ForecacheModel.Host(
+        name: "node-0", site: "s", role: "Compute", address: "10.0.0.1", ssh: SSHSettings(user: "admin"))
     private static let name = String(repeating: "a1", count: 20)
 
     /// Words that a shell must take for exactly themselves, through a real /bin/sh.
@@ -15,7 +16,10 @@ import Testing
         var random = SplitMix(state: seed)
         let odd = Array("'\"\\$`!*?[]{}()<>|&;#~ \n\t\r=%aé\u{1}\u{7f}")
         var words = ["", "'", "''", "a'b", "-n", "$(id)", "\\", "\n", "';id;'"]
-        for _ in 0..<200 { words.append(String((0..<Int.random(in: 0...30, using: &random)).map { _ in odd[Int.random(in: 0..<odd.count, using: &random)] })) }
+        for _ in 0..<200 {
+            words.append(
+                String((0..<Int.random(in: 0...30, using: &random)).map { _ in odd[Int.random(in: 0..<odd.count, using: &random)] }))
+        }
         let file = "/tmp/forecache-words-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: file) }
         try tool("env", ["sh", "-c", "printf '%s\\0' " + words.map(NodeCommand.quoted).joined(separator: " ") + " > \(file)"])
@@ -43,7 +47,9 @@ import Testing
         #expect(text == "a=b=c\ne=\n.\n\(Self.name)\n.\n")
     }
 
-    @Test(arguments: ["a\nb", "a\0b", "a\rb", "\u{1b}[2J", "\u{85}", String(repeating: "x", count: 17000)]) func valuesThatNoLineCanCarry(value: String) async throws {
+    @Test(arguments: ["a\nb", "a\0b", "a\rb", "\u{1b}[2J", "\u{85}", String(repeating: "x", count: 17000)]) func valuesThatNoLineCanCarry(
+        value: String
+    ) async throws {
         let refused = try await failure { () throws(Failure) in _ = try NodeCommand.input(["token": value], host: Self.host) }
         #expect(refused.kind == .permanent)
         #expect(refused.context.contains("token") && !refused.context.contains(value))
@@ -66,8 +72,10 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "x", "Welcome to compute-0!", "[]", "{}", "null", "{\"event\":3}", "{\"event\":\"progress\"}", "{\"event\":\"progress\",\"bytes\":-1}",
-        "{\"event\":\"progress\",\"bytes\":1e99}", "{\"event\":\"progress\",\"bytes\":\"1\"}", "{\"event\":\"touched\",\"name\":\"../../etc\",\"bytes\":1}",
+        "", "x", "Welcome to compute-0!", "[]", "{}", "null", "{\"event\":3}", "{\"event\":\"progress\"}",
+        "{\"event\":\"progress\",\"bytes\":-1}",
+        "{\"event\":\"progress\",\"bytes\":1e99}", "{\"event\":\"progress\",\"bytes\":\"1\"}",
+        "{\"event\":\"touched\",\"name\":\"../../etc\",\"bytes\":1}",
         "{\"event\":\"missing\",\"name\":\"\"}", "{\"event\":\"node\"}", "{\"event\":\"error\"}", "{\"event\":\"progress\",\"bytes\":1}{}",
         String(repeating: "[", count: 16000), String(repeating: "{\"a\":", count: 3000), "\u{0}\u{1}",
     ]) func hostileLines(line: String) {
@@ -79,7 +87,9 @@ import Testing
     @Test func damagedLinesNeverCrash() {
         let seed = UInt64.random(in: .min ... .max)
         var random = SplitMix(state: seed)
-        let good = Array(#"{"event":"node","now":1,"ttl":null,"force_raw_images":true,"free_bytes":1,"total_bytes":2,"cache_dir":true,"tools":{"curl":true}}"#.utf8)
+        let good = Array(
+            #"{"event":"node","now":1,"ttl":null,"force_raw_images":true,"free_bytes":1,"total_bytes":2,"cache_dir":true,"tools":{"curl":true}}"#
+                .utf8)
         #expect(NodeEvent(line: good) != nil)
         for _ in 0..<2000 {
             var line = good
@@ -90,18 +100,25 @@ import Testing
 
     private func wording() -> NodeFailure { NodeFailure(verb: .fetch, host: Self.host, image: nil, cacheDirectory: "/c") }
 
-    @Test(arguments: [
-        ("no_tool", nil, Failure.Kind.permanent), ("no_space", nil, .retriable), ("not_found", 404, .permanent), ("forbidden", 401, .retriable),
-        ("forbidden", 403, .permanent), ("http", 503, .retriable), ("http", 302, .permanent), ("http", 0, .retriable), ("network", nil, .retriable),
-        ("too_long", nil, .permanent), ("truncated", nil, .retriable), ("digest_mismatch", nil, .permanent), ("peer", nil, .retriable),
-        ("busy", nil, .retriable), ("io", nil, .retriable), ("bad_parameter", nil, .permanent), ("interrupted", nil, .retriable), ("new", nil, .retriable),
-    ] as [(String, Int?, Failure.Kind)]) func kindsOfErrors(kind: String, status: Int?, expected: Failure.Kind) {
+    @Test(
+        arguments: [
+            ("no_tool", nil, Failure.Kind.permanent), ("no_space", nil, .retriable), ("not_found", 404, .permanent),
+            ("forbidden", 401, .retriable),
+            ("forbidden", 403, .permanent), ("http", 503, .retriable), ("http", 302, .permanent), ("http", 0, .retriable),
+            ("network", nil, .retriable),
+            ("too_long", nil, .permanent), ("truncated", nil, .retriable), ("digest_mismatch", nil, .permanent), ("peer", nil, .retriable),
+            ("busy", nil, .retriable), ("io", nil, .retriable), ("bad_parameter", nil, .permanent), ("interrupted", nil, .retriable),
+            ("new", nil, .retriable),
+        ] as [(String, Int?, Failure.Kind)]) func kindsOfErrors(kind: String, status: Int?, expected: Failure.Kind)
+    {
         let failure = wording().failure(for: NodeError(kind: kind, detail: "detail", status: status))
         #expect(failure.kind == expected)
         for word in ["fetch on node-0 (10.0.0.1)", kind, "detail"] { #expect(failure.context.contains(word)) }
     }
 
-    @Test(arguments: ["sudo: a password is required\n", "admin is not in the sudoers file.  sudo", "sudo: sorry, you must have a tty to run sudo"])
+    @Test(arguments: [
+        "sudo: a password is required\n", "admin is not in the sudoers file.  sudo", "sudo: sorry, you must have a tty to run sudo",
+    ])
     func sudoThatWantsAPassword(text: String) {
         let failure = wording().ended(CommandEnd(exitCode: 1, errorText: text))
         #expect(failure.kind == .permanent)

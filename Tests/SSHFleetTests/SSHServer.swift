@@ -1,5 +1,5 @@
-import Foundation
 import ForecacheModel
+import Foundation
 import Logging
 import Testing
 
@@ -38,6 +38,8 @@ final class SSHServer: Sendable {
                 "Port \(port)", "ListenAddress 127.0.0.1", "HostKey \(folder.path)/host_ed25519", "HostKey \(folder.path)/host_ecdsa",
                 "AuthorizedKeysFile \(folder.path)/authorized_keys", "PidFile \(folder.path)/pid", "UsePAM no", "StrictModes no",
                 "PermitRootLogin yes", "PasswordAuthentication no", "KbdInteractiveAuthentication no", "UseDNS no", "PrintMotd no",
+                // Else bash reads start-up files for every command, which may cost more than all the rest.
+                "SetEnv SHLVL=5",
             ] + (more.contains { $0.hasPrefix("MaxStartups") } ? [] : ["MaxStartups 200"]) + more
         try (lines.joined(separator: "\n") + "\n").write(toFile: "\(folder.path)/config", atomically: true, encoding: .utf8)
         let pid = try spawn("/usr/sbin/sshd", ["-D", "-E", "\(folder.path)/log", "-f", "\(folder.path)/config"])
@@ -79,7 +81,8 @@ final class SSHServer: Sendable {
     }
 
     func host(
-        identities: [String]? = nil, checking: HostKeyChecking = .strict, timeoutSeconds: Int = 20, jump: String? = nil, name: HostName = "node-0"
+        identities: [String]? = nil, checking: HostKeyChecking = .strict, timeoutSeconds: Int = 20, jump: String? = nil,
+        name: HostName = "node-0"
     ) -> ForecacheModel.Host {
         ForecacheModel.Host(
             name: name, site: "site", role: "Compute", address: "127.0.0.1",
@@ -99,13 +102,14 @@ func makePool(passphrase: String? = nil, agent: String? = nil) -> ConnectionPool
 extension ConnectionPool {
     /// Lines and end of one command, with generous bounds.
     func output(
-        of command: String, input: String = "", on host: ForecacheModel.Host, silence: Duration = .seconds(30), lineBytes: Int = 16384, lines: Int = 1000
+        of command: String, input: String = "", on host: ForecacheModel.Host, silence: Duration = .seconds(30), lineBytes: Int = 16384,
+        lines: Int = 1000
     ) async throws(Failure) -> (lines: [String], end: CommandEnd) {
         var seen: [String] = []
         let limits = CommandLimits(silence: silence, deadline: nil, lineBytes: lineBytes, lines: lines)
-        let end = try await run(command, input: Array(input.utf8), on: host, limits: limits, started: {}) { line in
-            seen.append(String(decoding: line, as: UTF8.self))
-        }
+        let end = try await run(
+            command, input: Array(input.utf8), on: host, limits: limits, started: {},
+            line: { seen.append(String(decoding: $0, as: UTF8.self)) })
         return (seen, end)
     }
 }

@@ -72,9 +72,13 @@ struct Answer: Sendable {
     var body: String
 
     static func of(_ arguments: [String]) async throws -> Answer {
-        let curl = try Curl(["-s", "-i", "--max-time", "20"] + arguments)
-        var bytes = Data()
-        for await chunk in curl.output { bytes.append(chunk) }
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("forecache-answer-\(UUID().uuidString)")
+        defer {
+            // What is left in the temporary directory fails no test.
+            try? FileManager.default.removeItem(at: file)
+        }
+        try await run(["-s", "-i", "--max-time", "20", "-o", file.path] + arguments)
+        let bytes = try Data(contentsOf: file)
         let parts = String(decoding: bytes, as: UTF8.self).split(
             separator: "\r\n\r\n", maxSplits: 1, omittingEmptySubsequences: false)
         let lines = try #require(parts.first).split(separator: "\r\n")
@@ -89,6 +93,19 @@ struct Answer: Sendable {
                 $0 + ", " + $1
             },
             body: parts.count > 1 ? String(parts[1]) : "")
+    }
+
+    /// Into a file and not a pipe: other children that start at the same moment inherit a pipe's end and keep it from ending.
+    private static func run(_ arguments: [String]) async throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/curl")
+        process.arguments = arguments
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        let (ends, ended) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        process.terminationHandler = { _ in ended.finish() }
+        try process.run()
+        for await _ in ends {}
     }
 }
 
@@ -121,7 +138,8 @@ final class Curl: Sendable {
     }
 
     deinit {
-        if process.isRunning { process.terminate() }
+        // A child of a dispatch thread has SIGTERM blocked, as that thread has.
+        if process.isRunning { kill(process.processIdentifier, SIGKILL) }
     }
 
     /// Reads on until `text` has come.

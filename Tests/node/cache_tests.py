@@ -45,6 +45,15 @@ def survey_of_a_bare_node(site):
 
 
 @test
+def survey_reads_the_ttl_where_older_novas_have_it(site):
+    conf = os.path.join(site.root, "nova.conf")
+    write(conf, b"[DEFAULT]\nremove_unused_original_minimum_age_seconds = 3600\n")
+    run = site.start("survey", cache_dir=site.cache, nova_conf=conf)
+    succeeded(run.end(), base_files=0)
+    assert run.events("node")[0]["ttl"] == 3600
+
+
+@test
 def thousand_files(site):
     names = [hashlib.sha1(b"%d" % n).hexdigest() for n in range(1100)]
     for name in names:

@@ -9,13 +9,18 @@ import Rules
 public struct ByHand: Sendable {
     private let policy: Policy
     private let limits: Limits
+    private let peerNetwork: String
     private let catalog: any ImageCatalog
     private let hosts: any HostOperations
     private let logger: Logger
 
-    public init(policy: Policy, limits: Limits, catalog: any ImageCatalog, hosts: any HostOperations, logger: Logger) {
+    /// `peerNetwork` is what the policy's fleet was read with, for messages.
+    public init(
+        policy: Policy, limits: Limits, peerNetwork: String, catalog: any ImageCatalog, hosts: any HostOperations, logger: Logger
+    ) {
         self.policy = policy
         self.limits = limits
+        self.peerNetwork = peerNetwork
         self.catalog = catalog
         self.hosts = hosts
         self.logger = logger
@@ -31,7 +36,7 @@ public struct ByHand: Sendable {
 
     // MARK: - Images
 
-    /// The images of these ids or unique names; all problems at once. Throws `.usage` for an unknown or ambiguous one.
+    /// The images of these ids or unique names; all problems at once. Throws `.failed` for an unknown or ambiguous one.
     public func images(_ selectors: [String]) async throws(Refusal) -> [ImageFacts] {
         var images: [ImageFacts] = []
         var complaints: [String] = []
@@ -73,7 +78,8 @@ public struct ByHand: Sendable {
 
     // MARK: - Plan and execute
 
-    /// One plan an image, made after a survey of the hosts concerned. Throws where an image may not be cached at all.
+    /// One plan an image, made after a survey of the hosts concerned. Throws where an image may not be cached at all, and where a proxy has no address that
+    /// the others could copy from: before anything moves.
     public func plans(for images: [ImageFacts], targets: Targets) async throws(Refusal) -> [Plan] {
         let decisions = images.map { image in
             switch targets {
@@ -96,46 +102,94 @@ public struct ByHand: Sendable {
                 throw .failed(Failure(.permanent, "plan of image \(plan.image.id) is not sound: \(violations.joined(separator: "; "))"))
             }
         }
+        let proxies = Set(plans.flatMap(\.copySources)).compactMap { policy.fleet.host($0) }.filter { $0.peerAddress == nil }
+        guard proxies.isEmpty else {
+            throw .failed(Failure(.permanent, proxies.sorted { $0.name < $1.name }.map(noPeerAddress).joined(separator: "\n")))
+        }
+        if Task.isCancelled { throw .failed(Failure(.cancelled, "told to stop before anything was moved")) }
         return plans
     }
 
-    /// Executes plans, `imagesAtOnce` side by side; hosts at once are bounded by the plans' and the program's forks.
+    private func noPeerAddress(_ host: ForecacheModel.Host) -> String {
+        """
+        proxy host \(host.name) has no variable '\(peerNetwork)_ip' in \(host.file), so the others of site \(host.site) cannot copy from it; add it, name \
+        the network with `peer: { network: … }` or tripleo_nova_image_cache_proxy_network, or use --via direct. Nothing was moved
+        """
+    }
+
+    /// Executes plans, `imagesAtOnce` side by side; hosts at once are bounded by the plans' and the program's forks. When the task is cancelled, transfers end
+    /// with nothing but a temporary left behind, and what was not done is `skipped`.
     public func execute(_ plans: [Plan], report: @escaping @Sendable (ExecutionReport) -> Void) async -> [Outcome] {
         let executor = PlanExecutor(hosts: hosts, catalog: catalog, forks: Forks(limits.forks), clock: WallClock(), logger: logger)
         let atOnce = Forks(limits.imagesAtOnce)
-        return await withTaskGroup(of: [Outcome].self) { group in
+        let outcomes = await withTaskGroup(of: [Outcome].self) { group in
             for plan in plans {
                 group.addTask {
                     // Cancelled while waiting: every step of the plan was skipped.
                     let outcomes = try? await atOnce.run { () async throws(Failure) in
-                        await executor.execute(plan, fleet: policy.fleet, report: report)
+                        await executor.execute(plan, fleet: policy.fleet, report: { report($0.withStops) })
                     }
-                    return outcomes ?? plan.skipped
+                    return outcomes ?? plan.steps(where: { _ in true }, skippedFor: Outcome.stopReason)
                 }
             }
             return await group.reduce(into: []) { $0 += $1 }
         }
+        return outcomes.map(\.withStops)
     }
 }
 
 extension Plan {
-    /// Only the touches: what `refresh` does. Hosts without the base file are left alone, and say so.
+    /// Only the touches: what `refresh` does. Hosts without the base file are left alone; `leftAlone` says so.
     public var touchesOnly: Plan {
         var plan = self
-        for site in plan.sites.indices {
-            plan.sites[site].steps.removeAll {
-                switch $0.action {
-                case .fetch, .copy: true
-                case .touch, .none: false
-                }
-            }
-        }
+        for site in plan.sites.indices { plan.sites[site].steps.removeAll(where: \.bringsBytes) }
         return plan
     }
 
-    fileprivate var skipped: [Outcome] {
+    /// An outcome for every host that `touchesOnly` passes over.
+    public var leftAlone: [Outcome] { steps(where: \.bringsBytes, skippedFor: "no base file there; 'forecache cache' brings it") }
+
+    fileprivate func steps(where isConcerned: (Step) -> Bool, skippedFor reason: String) -> [Outcome] {
         sites.flatMap { site in
-            site.steps.map { Outcome(image: image.id, site: site.site, host: $0.host, kind: .skipped, reason: "told to stop") }
+            site.steps.filter(isConcerned).map {
+                Outcome(image: image.id, site: site.site, host: $0.host, kind: .skipped, reason: reason)
+            }
         }
+    }
+
+    fileprivate var copySources: [HostName] {
+        steps.compactMap {
+            switch $0.action {
+            case .copy(let source, _): source
+            case .fetch, .touch, .none: nil
+            }
+        }
+    }
+}
+
+extension Step {
+    fileprivate var bringsBytes: Bool {
+        switch action {
+        case .fetch, .copy: true
+        case .touch, .none: false
+        }
+    }
+}
+
+extension Outcome {
+    fileprivate static let stopReason = "told to stop; run it again, it goes on where it stopped"
+
+    /// Stopping is no failure of the host.
+    fileprivate var withStops: Outcome {
+        guard failure == .cancelled else { return self }
+        var outcome = self
+        (outcome.kind, outcome.failure, outcome.reason) = (.skipped, nil, Self.stopReason)
+        return outcome
+    }
+}
+
+extension ExecutionReport {
+    fileprivate var withStops: ExecutionReport {
+        if case .ended(let outcome) = self { .ended(outcome.withStops) } else { self }
     }
 }

@@ -1,6 +1,7 @@
 public import Engine
 public import ForecacheModel
 import Planning
+import StrictYAML
 
 /// What an operator's hand changes in the policy for one command: how to deliver, through which proxy, with how many forks.
 public struct Hands: Sendable {
@@ -14,13 +15,14 @@ public struct Hands: Sendable {
     private let fallsBack: Bool
 
     /// Throws `.usage` where the options contradict each other.
-    public init(_ playbook: PlaybookArguments, via: Via?, proxyHost: String?, forks: Int?) throws(Refusal) {
+    public init(_ playbook: PlaybookArguments, via: Via? = nil, proxyHost: String? = nil, forks: Int? = nil) throws(Refusal) {
         let named = proxyHost.map { HostName($0) } ?? playbook.proxyHost
         let usesProxy = playbook.usesProxy == true || proxyHost != nil
         self.via = via ?? (usesProxy ? .proxy : nil)
         if let via, via == .relay || via == .novaAPI {
             throw .usage("--via \(via.rawValue) is not available in this version yet; use direct or proxy")
         }
+        if let forks, forks < 1 { throw .usage("--forks must be at least 1") }
         if proxyHost != nil, via == .direct { throw .usage("--proxy-host goes with --via proxy, not with --via direct") }
         self.images = playbook.images
         self.proxyHost = named
@@ -36,7 +38,11 @@ public struct Hands: Sendable {
         var sites = policy.fleet.sites
         if let proxyHost, via == .proxy {
             guard let site = policy.fleet.host(proxyHost)?.site, let index = sites.firstIndex(where: { $0.name == site }) else {
-                throw .failed(Failure(.permanent, "proxy host '\(proxyHost)' is not a compute host of the inventory; nothing was moved"))
+                let hosts = policy.fleet.hosts.map(\.name.rawValue)
+                let near = Nearest.word(to: proxyHost.rawValue, among: hosts).map { "; did you mean '\($0)'?" } ?? ""
+                let what =
+                    "proxy host '\(proxyHost.rawValue.printable)' is not among the \(hosts.count) compute hosts that were selected\(near)"
+                throw .failed(Failure(.permanent, "\(what); nothing was moved"))
             }
             sites[index].settings.seed = proxyHost
         }

@@ -15,6 +15,9 @@ public struct PlaybookArguments: Sendable {
     public init() {}
 
     private static let prefix = "tripleo_nova_image_cache_"
+    private static let names = [
+        "images", "use_proxy", "proxy_hostname", "proxy_network", "ignore_proxy_error", "proxy_concurrency", "plan",
+    ]
 
     /// Later arguments win, as Ansible's extra vars do. Throws `.invalid` with every problem.
     public static func read(_ arguments: [String], environment: [String: String]) throws(Refusal) -> PlaybookArguments {
@@ -41,36 +44,79 @@ public struct PlaybookArguments: Sendable {
 
     private mutating func take(pairs: String, _ problems: inout Problems) {
         let place = Place(file: "-e")
-        for pair in pairs.split(separator: " ") {
-            guard let equals = pair.firstIndex(of: "=") else {
-                problems.add(place, "extra variables are @FILE or key=value, not '\(pair)'")
+        for pair in Self.words(of: pairs) {
+            guard let equals = pair.firstIndex(of: "="), equals > pair.startIndex else {
+                problems.add(place, "extra variables are @FILE or key=value, not '\(String(pair.prefix(60)).printable)'")
                 continue
             }
-            let text = Value(.scalar(String(pair[pair.index(after: equals)...]), isPlain: true), at: place)
-            take(Value(.mapping([.init(key: String(pair[..<equals]), keyPlace: place, value: text)]), at: place), &problems)
+            let text = String(pair[pair.index(after: equals)...])
+            var value = Value(.scalar(text, isPlain: true), at: place)
+            // Ansible evaluates a text that looks like a list when it is used as one.
+            if text.hasPrefix("["), let list = Value.parse(text, file: "-e", problems: &problems) { value = list }
+            take(Value(.mapping([.init(key: String(pair[..<equals]), keyPlace: place, value: value)]), at: place), &problems)
         }
     }
 
-    /// Variables without the playbook's prefix are somebody else's and passed over, as Ansible does.
+    /// Words between blanks; quotes hold blanks together, as in Ansible's `key=value` form, and so do the brackets of a list.
+    private static func words(of text: String) -> [String] {
+        var words: [String] = []
+        var word: String?
+        var quote: Character?
+        for character in text {
+            let isInList = word.map { $0.contains("=[") && !$0.hasSuffix("]") } ?? false
+            if quote == character {
+                quote = nil
+            } else if quote == nil, !isInList, character == "'" || character == "\"" {
+                quote = character
+                word = word ?? ""
+            } else if quote == nil, !isInList, character.isWhitespace {
+                if let word { words.append(word) }
+                word = nil
+            } else {
+                word = (word ?? "") + String(character)
+            }
+        }
+        if let word { words.append(word) }
+        return words
+    }
+
+    /// Variables of other names are somebody else's and passed over, as Ansible does, unless they look like a slip of ours.
     private mutating func take(_ root: Value, _ problems: inout Problems) {
         guard case .mapping(let entries) = root.content else {
             if root.content != .null { problems.add(root.place, "extra variables must be a mapping of names and values, not \(root.kind)") }
             return
         }
-        let own = Value(.mapping(entries.filter { $0.key.hasPrefix(Self.prefix) }), at: root.place)
+        let known = Self.names.map { Self.prefix + $0 }
+        let isOwn = { (key: String) in key.hasPrefix(Self.prefix) || Nearest.word(to: key, among: known) != nil }
+        let own = Value(.mapping(entries.filter { isOwn($0.key) }), at: root.place)
         guard var keys = Mapping(own, "the playbook's arguments", &problems) else { return }
-        if let list = keys.take(Self.prefix + "images") { images += imageIDs(list, &problems) }
-        if let value = keys.take(Self.prefix + "use_proxy") { usesProxy = value.bool("use_proxy", &problems) }
+        if let list = keys.take(Self.prefix + "images") { images = imageIDs(list, &problems) }
+        if let value = keys.take(Self.prefix + "use_proxy") { usesProxy = Self.truth(value, "use_proxy", &problems) }
         if let value = keys.take(Self.prefix + "proxy_hostname") {
-            proxyHost = value.string("proxy_hostname", &problems).map { HostName($0) }
+            proxyHost = value.string(Self.prefix + "proxy_hostname", &problems).map { HostName($0) }
         }
-        if let value = keys.take(Self.prefix + "proxy_network") { proxyNetwork = value.string("proxy_network", &problems) }
-        if let value = keys.take(Self.prefix + "ignore_proxy_error") { ignoresProxyError = value.bool("ignore_proxy_error", &problems) }
+        if let value = keys.take(Self.prefix + "proxy_network") { proxyNetwork = value.string(Self.prefix + "proxy_network", &problems) }
+        if let value = keys.take(Self.prefix + "ignore_proxy_error") {
+            ignoresProxyError = Self.truth(value, "ignore_proxy_error", &problems)
+        }
         if let value = keys.take(Self.prefix + "proxy_concurrency") {
-            proxyConcurrency = value.integer("proxy_concurrency", in: 1...10_000, &problems)
+            proxyConcurrency = value.integer(Self.prefix + "proxy_concurrency", in: 1...10_000, &problems)
         }
-        if let value = keys.take(Self.prefix + "plan") { plan = value.string("plan", &problems).map { SiteName($0) } }
+        if let value = keys.take(Self.prefix + "plan") { plan = value.string(Self.prefix + "plan", &problems).map { SiteName($0) } }
         keys.finish(&problems)
+    }
+
+    /// What Ansible's `bool` filter takes for true and false, quoted or not.
+    private static func truth(_ value: Value, _ what: String, _ problems: inout Problems) -> Bool? {
+        if case .scalar(let text, _) = value.content {
+            switch text.lowercased() {
+            case "true", "yes", "on", "y", "t", "1": return true
+            case "false", "no", "off", "n", "f", "0": return false
+            default: break
+            }
+        }
+        problems.add(value.place, "\(prefix)\(what) must be true or false, not \(value.kind)")
+        return nil
     }
 
     private func imageIDs(_ list: Value, _ problems: inout Problems) -> [String] {
@@ -78,7 +124,7 @@ public struct PlaybookArguments: Sendable {
             guard var keys = Mapping(item, "an image", &problems) else { return nil }
             let id = keys.require("id", &problems)?.string("id", &problems)
             if let state = keys.take("state"), state.string("state", &problems) != "present" {
-                problems.add(state.place, "state must be present: forecache never removes base files, Nova does")
+                problems.add(state.place, "state must be present, not \(state.kind): forecache never removes base files, Nova does")
             }
             keys.finish(&problems)
             return id

@@ -12,12 +12,12 @@ public struct OutcomeReport: Encodable, Sendable {
         public var site: SiteName
         public var host: HostName
         public var outcome: OutcomeKind
-        public var via: Via?
-        public var source: String?
+        @OrNull public var via: Via?
+        @OrNull public var source: String?
         public var bytes: Int64
         public var seconds: Double
-        public var digest: String?
-        public var reason: String?
+        @OrNull public var digest: String?
+        @OrNull public var reason: String?
     }
 
     public var outcomes: [Row]
@@ -47,7 +47,7 @@ public struct PlanReport: Encodable, Sendable {
         public var host: HostName
         public var action: String
         public var via: Via
-        public var source: String?
+        @OrNull public var source: String?
         public var rule: String
         public var reasons: [String]
     }
@@ -83,19 +83,19 @@ public struct SurveyReport: Encodable, Sendable {
         public var site: SiteName
         public var host: HostName
         public var reachable: Bool
-        public var ttlSeconds: Int?
-        public var format: String?
-        public var imagesType: String?
-        public var freeBytes: Int64?
-        public var clockSkewSeconds: Double?
+        @OrNull public var ttlSeconds: Int?
+        @OrNull public var format: String?
+        @OrNull public var imagesType: String?
+        @OrNull public var freeBytes: Int64?
+        @OrNull public var clockSkewSeconds: Double?
         public var baseFiles: [File]
-        public var error: String?
+        @OrNull public var error: String?
     }
 
     public struct File: Encodable, Sendable {
         public var name: BaseFileName
         /// The Glance image that Nova would look for under this name; nil where Glance has none.
-        public var image: ImageID?
+        @OrNull public var image: ImageID?
         public var bytes: Int64
         public var allocatedBytes: Int64
         public var ageSeconds: Int
@@ -117,7 +117,9 @@ public struct SurveyReport: Encodable, Sendable {
                             ageSeconds: Int($0.ageSeconds))
                     }, error: nil)
             case .unreachable(let reason):
-                Row(site: host.site, host: host.name, reachable: false, baseFiles: [], error: reason)
+                Row(
+                    site: host.site, host: host.name, reachable: false, ttlSeconds: nil, format: nil, imagesType: nil, freeBytes: nil,
+                    clockSkewSeconds: nil, baseFiles: [], error: reason)
             }
         }
     }
@@ -134,7 +136,7 @@ public struct InventoryReport: Encodable, Sendable {
         public var name: HostName
         public var role: RoleName
         public var address: String
-        public var peerAddress: String?
+        @OrNull public var peerAddress: String?
         public var user: String
         public var port: Int
         public var file: String
@@ -153,6 +155,19 @@ public struct InventoryReport: Encodable, Sendable {
                         file: $0.file)
                 })
         }
+    }
+}
+
+/// A value whose key is always in the JSON, with null where there is none: a script may count on every key.
+@propertyWrapper
+public struct OrNull<Wrapped: Encodable & Sendable>: Encodable, Sendable {
+    public var wrappedValue: Wrapped?
+
+    public init(wrappedValue: Wrapped?) { self.wrappedValue = wrappedValue }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        if let wrappedValue { try container.encode(wrappedValue) } else { try container.encodeNil() }
     }
 }
 

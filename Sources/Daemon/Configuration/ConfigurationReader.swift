@@ -1,6 +1,7 @@
 import ForecacheModel
 import FoundationEssentials
 import Planning
+import RabbitMQSource
 import StrictYAML
 
 /// Reads `forecache.yaml` strictly: every problem is noted with its place, and reading goes on.
@@ -17,6 +18,7 @@ struct ConfigurationReader {
 
     mutating func read(_ text: String, file: String) -> Configuration {
         var configuration = Configuration()
+        configuration.ssh = files.sshDefaults
         guard let root = Value.parse(text, file: file, problems: &problems), root.content != .null,
             var keys = Mapping(root, "the configuration", &problems)
         else { return configuration }
@@ -28,7 +30,7 @@ struct ConfigurationReader {
         configuration.rules = paths(keys.take("rules"), "rules") ?? []
         configuration.ttl = keys.take("ttl").flatMap { ttl($0) } ?? configuration.ttl
         configuration.refreshFraction = keys.take("refresh").flatMap { refresh($0) } ?? configuration.refreshFraction
-        set(&configuration.resyncSeconds, keys.take("resync")) { $0.seconds("resync", &$1) }
+        set(&configuration.resyncSeconds, keys.take("resync")) { Self.duration("resync", of: $0, atLeast: 10, &$1) }
         configuration.ssh = keys.take("ssh").flatMap { ssh($0) } ?? configuration.ssh
         configuration.node = keys.take("node").flatMap { node($0) } ?? configuration.node
         configuration.peer = keys.take("peer").flatMap { peer($0) } ?? configuration.peer
@@ -41,30 +43,66 @@ struct ConfigurationReader {
     }
 
     private mutating func notifications(_ value: Value) -> Configuration.Notifications? {
+        // Said without the text that stands there: somebody who writes the URL right here has written a password.
+        if case .scalar = value.content {
+            problems.add(value.place, "notifications must be a mapping with the key 'url' or 'url_file', not text")
+            return nil
+        }
         guard var keys = Mapping(value, "notifications", &problems) else { return nil }
-        let url = keys.take("url").flatMap { $0.string("notifications.url", &problems) }
-        let urlFile = keys.take("url_file")
-        var settings = Configuration.Notifications(url: Secret(url ?? ""))
-        if let urlFile, let file = urlFile.string("notifications.url_file", &problems) {
-            if url != nil { problems.add(urlFile.place, "give either url or url_file, not both") }
-            switch files.text(path(file)) {
-            case .success(let text): settings.url = Secret(text.split(whereSeparator: \.isNewline).first.map(String.init) ?? "")
-            case .failure(let failure): problems.add(urlFile.place, failure.description)
-            }
-        } else if url == nil {
-            problems.add(value.place, "notifications needs the key 'url' or 'url_file' (oslo's transport_url)")
-        }
-        set(&settings.exchanges, keys.take("exchanges")) { $0.strings("notifications.exchanges", &$1) }
-        set(&settings.topics, keys.take("topics")) { $0.strings("notifications.topics", &$1) }
-        set(&settings.queue, keys.take("queue")) { $0.string("notifications.queue", &$1) }
+        var settings = Configuration.Notifications(url: Secret(""))
+        if let url = transportURL(&keys) { settings.url = url }
+        let exchanges = keys.take("exchanges")
+        set(&settings.exchanges, exchanges) { $0.strings("notifications.exchanges", &$1) }
+        let topics = keys.take("topics")
+        set(&settings.topics, topics) { $0.strings("notifications.topics", &$1) }
+        let queue = keys.take("queue")
+        set(&settings.queue, queue) { $0.string("notifications.queue", &$1) }
         set(&settings.prefetch, keys.take("prefetch")) { $0.integer("notifications.prefetch", in: 1...10_000, &$1) }
-        if settings.queue.hasPrefix("notifications.") {
-            problems.add(
-                value.place,
-                "queue '\(settings.queue)' is oslo's default queue: consuming it would take messages from others; use a name of our own")
-        }
         keys.finish(&problems)
+        checkNames(settings.exchanges, "notifications.exchanges", at: (exchanges ?? value).place)
+        checkNames(settings.topics, "notifications.topics", at: (topics ?? value).place)
+        checkNames([settings.queue], "notifications.queue", at: (queue ?? value).place)
+        if settings.topics.contains(where: { settings.queue.hasPrefix("\($0).") }) {
+            problems.add(
+                (queue ?? value).place,
+                "queue '\(settings.queue)' is oslo's own for that topic: consuming it would take messages from others; use a name of our own"
+            )
+        }
         return settings
+    }
+
+    /// From `url`, or the first line of `url_file`. Its problems are told without any part of it.
+    private mutating func transportURL(_ keys: inout Mapping) -> Secret? {
+        let (url, urlFile) = (keys.take("url"), keys.take("url_file"))
+        if url != nil, let urlFile { problems.add(urlFile.place, "give either url or url_file, not both") }
+        guard let source = url ?? urlFile else {
+            problems.add(keys.place, "notifications needs the key 'url' or 'url_file' (oslo's transport_url)")
+            return nil
+        }
+        var secret: Secret?
+        if let url {
+            secret = url.string("notifications.url", &problems).map { Secret($0) }
+        } else if let file = source.string("notifications.url_file", &problems) {
+            switch files.text(path(file)) {
+            case .success(let text): secret = Secret(text.split(whereSeparator: \.isNewline).first.map(String.init) ?? "")
+            case .failure(let failure): problems.add(source.place, failure.description)
+            }
+        }
+        guard let secret else { return nil }
+        do throws(Failure) {
+            _ = try TransportURL.parse(secret)
+        } catch {
+            problems.add(source.place, error.description)
+        }
+        return secret
+    }
+
+    /// AMQP's names have at most 255 bytes; room for the suffixes that are added.
+    private mutating func checkNames(_ names: [String], _ what: String, at place: Place) {
+        if names.isEmpty { problems.add(place, "\(what) must name at least one") }
+        if names.contains(where: { $0.isEmpty || $0.utf8.count > 200 || $0.utf8.contains(0) }) {
+            problems.add(place, "a name in \(what) must have 1 to 200 bytes")
+        }
     }
 
     private mutating func sites(_ value: Value) -> [SiteName: SiteSettings] {
@@ -109,10 +147,10 @@ struct ConfigurationReader {
             case .failure(let failure): problems.add(value.place, failure.description)
             }
         }
-        set(&ttl.seconds, keys.take("default")) { $0.seconds("ttl.default", &$1) }
+        set(&ttl.seconds, keys.take("default")) { Self.duration("ttl.default", of: $0, atLeast: 60, &$1) }
         if let roles = keys.take("roles"), let mapping = Mapping(roles, "ttl.roles", &problems) {
             for entry in mapping.entries {
-                guard let seconds = entry.value.seconds("ttl of role \(entry.key)", &problems) else { continue }
+                guard let seconds = Self.duration("ttl of role \(entry.key)", of: entry.value, atLeast: 60, &problems) else { continue }
                 ttl.roles[RoleName(entry.key)] = seconds
             }
         }
@@ -133,14 +171,14 @@ struct ConfigurationReader {
 
     private mutating func ssh(_ value: Value) -> SSHSettings? {
         guard var keys = Mapping(value, "ssh", &problems) else { return nil }
-        var ssh = SSHSettings()
+        var ssh = files.sshDefaults
         set(&ssh.user, keys.take("user")) { $0.string("ssh.user", &$1) }
         set(&ssh.port, keys.take("port")) { $0.integer("ssh.port", in: 1...65535, &$1) }
-        ssh.identityFiles = paths(keys.take("identity"), "ssh.identity") ?? []
-        ssh.knownHostsFiles = paths(keys.take("known_hosts"), "ssh.known_hosts") ?? []
+        ssh.identityFiles = paths(keys.take("identity"), "ssh.identity") ?? ssh.identityFiles
+        ssh.knownHostsFiles = paths(keys.take("known_hosts"), "ssh.known_hosts") ?? ssh.knownHostsFiles
         set(&ssh.hostKeyChecking, keys.take("host_key_checking")) { $0.word("ssh.host_key_checking", as: HostKeyChecking.self, &$1) }
         set(&ssh.become, keys.take("become")) { $0.word("ssh.become", as: Become.self, &$1) }
-        set(&ssh.connectTimeoutSeconds, keys.take("connect_timeout")) { $0.seconds("ssh.connect_timeout", &$1) }
+        set(&ssh.connectTimeoutSeconds, keys.take("connect_timeout")) { Self.duration("ssh.connect_timeout", of: $0, atLeast: 1, &$1) }
         ssh.jump = keys.take("jump")?.string("ssh.jump", &problems)
         keys.finish(&problems)
         return ssh
@@ -160,12 +198,19 @@ struct ConfigurationReader {
         }
         set(&node.container, keys.take("container")) { $0.string("node.container", &$1).map { $0 == "none" ? nil : $0 } }
         set(&node.containerCLI, keys.take("container_cli")) { $0.string("node.container_cli", &$1) }
-        if let format = keys.take("format"), format.string("node.format", &problems) != "original" {
-            problems.add(
-                format.place, "node.format \(format.kind) is not available in this version yet; use original (Glance's bytes as they are)")
-        }
+        if let format = keys.take("format") { checkFormat(format) }
         keys.finish(&problems)
         return node
+    }
+
+    private mutating func checkFormat(_ value: Value) {
+        switch value.string("node.format", &problems) {
+        case nil, "original": break
+        case "auto", "raw":
+            problems.add(
+                value.place, "node.format \(value.kind) is not available in this version yet; use original (Glance's bytes as they are)")
+        default: problems.add(value.place, "node.format must be original, not \(value.kind)")
+        }
     }
 
     private mutating func peer(_ value: Value) -> Configuration.Peer? {
@@ -192,7 +237,8 @@ struct ConfigurationReader {
             return nil
         }
         let host = text[..<colon]
-        return Configuration.Listen(host: host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : String(host), port: port)
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+        return Configuration.Listen(host: String(isBracketed ? host.dropFirst().dropLast() : host), port: port)
     }
 
     // MARK: - Small readings
@@ -202,6 +248,13 @@ struct ConfigurationReader {
         var noted = Problems()
         if let new = read(value, &noted) { target = new }
         problems.add(contentsOf: noted)
+    }
+
+    /// Below `atLeast` seconds the program would do nothing else, or nothing at all.
+    private static func duration(_ what: String, of value: Value, atLeast: Int, _ problems: inout Problems) -> Int? {
+        guard let seconds = value.seconds(what, &problems) else { return nil }
+        if seconds < atLeast { problems.add(value.place, "\(what) must be at least \(atLeast) s, not \(value.kind)") }
+        return seconds
     }
 
     private mutating func refuse(_ value: Value?, _ key: String) {

@@ -31,37 +31,58 @@ struct OperatorFiles: Sendable {
         return .success(text)
     }
 
-    /// The files at a path: itself, or those of the directory (not deeper) whose names count, in name order.
-    func files(at path: String, where counts: (String) -> Bool) -> Result<[(path: String, text: String)], Failure> {
-        var isDirectory = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
-            return .failure(Failure(.permanent, "cannot read \(path): no such file or directory"))
-        }
-        var paths = [path]
-        if isDirectory {
-            do {
-                let base = path.hasSuffix("/") ? String(path.dropLast()) : path
-                paths = try FileManager.default.contentsOfDirectory(atPath: path).filter(counts).sorted().map { "\(base)/\($0)" }
-                    .filter { !self.isDirectory($0) }
-            } catch {
-                return .failure(Failure(.permanent, "cannot list \(path): \(reasonUnreadable(path))"))
-            }
-        }
-        var texts: [(path: String, text: String)] = []
-        for path in paths {
-            switch text(path) {
-            case .success(let text): texts.append((path, text))
-            case .failure(let failure): return .failure(failure)
-            }
-        }
-        return .success(texts)
+    typealias File = (path: String, text: String)
+
+    /// The file at a path or, where that is a directory, its files whose names count: in name order, those of a directory that is entered in the place of its
+    /// name. What cannot be read is noted, and reading goes on.
+    func texts(
+        at path: String, where counts: (String) -> Bool, entering enters: (String) -> Bool = { _ in false }, _ problems: inout Problems
+    ) -> [File] {
+        let base = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        guard isDirectory(base) else { return read(base, &problems).map { [$0] } ?? [] }
+        return texts(in: base, levels: Self.deepestFolders, counts, enters, &problems)
     }
 
-    /// In name order; none where the directory cannot be listed.
-    func subdirectories(of path: String) -> [String] {
-        // Whoever reads the directory itself says why it cannot be.
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-        return names.sorted().map { "\(path)/\($0)" }.filter(isDirectory)
+    /// A link may lead in a circle.
+    private static let deepestFolders = 16
+
+    private func texts(
+        in directory: String, levels: Int, _ counts: (String) -> Bool, _ enters: (String) -> Bool, _ problems: inout Problems
+    ) -> [File] {
+        let names: [String]
+        do {
+            names = try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
+        } catch {
+            problems.add(Place(file: directory), "cannot list \(directory): \(reasonUnreadable(directory))")
+            return []
+        }
+        var texts: [File] = []
+        for name in names {
+            let path = "\(directory)/\(name)"
+            if isDirectory(path) {
+                if enters(name), levels > 0 { texts += self.texts(in: path, levels: levels - 1, counts, enters, &problems) }
+            } else if counts(name), let file = read(path, &problems) {
+                texts.append(file)
+            }
+        }
+        return texts
+    }
+
+    private func read(_ path: String, _ problems: inout Problems) -> File? {
+        switch text(path) {
+        case .success(let text): return (path, text)
+        case .failure(let failure):
+            problems.add(Place(file: path), failure.description)
+            return nil
+        }
+    }
+
+    /// What `ssh` itself uses where nothing is said: the user's own keys and known hosts, as far as they exist.
+    var sshDefaults: SSHSettings {
+        let keys = ["id_ed25519", "id_ecdsa", "id_rsa"].map { "\(home)/.ssh/\($0)" }
+        let known = ["\(home)/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"]
+        let exists = { (path: String) in FileManager.default.fileExists(atPath: path) }
+        return SSHSettings(identityFiles: keys.filter(exists), knownHostsFiles: known.filter(exists))
     }
 
     func isDirectory(_ path: String) -> Bool {
@@ -70,7 +91,7 @@ struct OperatorFiles: Sendable {
     }
 
     private func reasonUnreadable(_ path: String) -> String {
-        if !FileManager.default.fileExists(atPath: path) { return "no such file" }
-        return isDirectory(path) ? "is a directory" : "permission denied"
+        if !FileManager.default.fileExists(atPath: path) { return "no such file or directory" }
+        return isDirectory(path) ? "it is a directory, or nobody may list it" : "permission denied"
     }
 }

@@ -1074,7 +1074,8 @@ read_nova_conf() {
           gsub(/^[ \t]+|[ \t]+$/, "", key); gsub(/^[ \t]+|[ \t]+$/, "", value)
           if (value ~ /^".*"$/ || value ~ /^\047.*\047$/) value = substr(value, 2, length(value) - 2)
           values[section "." key] = value }
-        END { print values["image_cache.remove_unused_original_minimum_age_seconds"]
+        END { age = "remove_unused_original_minimum_age_seconds"
+              print (("image_cache." age) in values) ? values["image_cache." age] : values["DEFAULT." age]
               print values["DEFAULT.force_raw_images"]; print values["libvirt.images_type"]; print "." }' <"$file")
     value=${found%%"$nl"*}
     found=${found#*"$nl"}

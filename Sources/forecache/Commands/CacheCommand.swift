@@ -23,10 +23,12 @@ struct CacheCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await refusing { () async throws(Refusal) in
-            let work = try HandWork(common, delivery)
-            let plans = try await work.plans(for: image)
-            if check { return try tell(plans: plans, common.output) }
-            try tell(await work.execute(plans), common.output)
+            let (work, images, output, check) = (try HandWork(common, delivery), image, common.output, check)
+            try await stoppable { () async throws(Refusal) in
+                let plans = try await work.plans(for: images)
+                if check { return try tell(plans: plans, output) }
+                try tell(await work.execute(plans), output)
+            }
         }
     }
 }
@@ -42,7 +44,8 @@ struct PlanCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await refusing { () async throws(Refusal) in
-            try tell(plans: try await HandWork(common, delivery).plans(for: image), common.output)
+            let (work, images, output) = (try HandWork(common, delivery), image, common.output)
+            try await stoppable { () async throws(Refusal) in try tell(plans: try await work.plans(for: images), output) }
         }
     }
 }
@@ -58,9 +61,10 @@ struct RefreshCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await refusing { () async throws(Refusal) in
-            let work = try HandWork(common, DeliveryOptions())
-            let plans = try await work.plans(for: image).map(\.touchesOnly)
-            try tell(await work.execute(plans), common.output)
+            let (work, images, output) = (try HandWork(common), image, common.output)
+            try await stoppable { () async throws(Refusal) in
+                try tell(await work.refresh(try await work.plans(for: images)), output)
+            }
         }
     }
 }
@@ -72,12 +76,13 @@ private func tell(plans: [Plan], _ output: OutputFormat) throws(Refusal) {
     case .text:
         for image in report.images {
             answer("image \(image.id) (\(image.name.printable))")
-            for row in image.placements {
-                let source = row.source.map { " from \($0)" } ?? ""
-                answer(
-                    "  \(row.action)\(source) on \(row.host) (\(row.site), \(row.role)) by rule \(row.rule): \(row.reasons.joined(separator: "; "))"
-                )
+            let rows = image.placements.map { row in
+                [
+                    row.action, row.site.rawValue, row.role.rawValue, row.host.rawValue, row.source ?? "-", row.rule,
+                    row.reasons.joined(separator: "; "),
+                ]
             }
+            answer(table(["ACTION", "SITE", "ROLE", "HOST", "FROM", "RULE", "WHY"], rows))
         }
         answer("\(report.images.count) images, \(report.images.flatMap(\.placements).count { $0.action != "none" }) changes planned")
     }
@@ -87,8 +92,8 @@ private func tell(_ outcomes: [Outcome], _ output: OutputFormat) throws(Refusal)
     let report = OutcomeReport(outcomes)
     switch output {
     case .json: try answer(json: report)
-    case .text: answer(OutcomeKind.allCases.map { "\($0.rawValue)=\(report.summary[$0.rawValue] ?? 0)" }.joined(separator: " "))
+    case .text: answer(OutcomeKind.allCases.map { "\(report.summary[$0.rawValue] ?? 0) \($0.rawValue)" }.joined(separator: ", "))
     }
-    let code = ExitStatus.code(failed: outcomes.count { $0.kind == .failed }, of: outcomes.count)
+    let code = ExitStatus.code(outcomes, wasStopped: Task.isCancelled)
     if code != 0 { throw .incomplete(code) }
 }

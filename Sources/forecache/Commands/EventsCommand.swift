@@ -11,18 +11,27 @@ struct EventsCommand: AsyncParsableCommand {
     @Option(help: "End after so many.")
     var count: Int?
 
+    func validate() throws {
+        if let count, count < 1 { throw ValidationError("--count must be at least 1") }
+    }
+
     func run() async throws {
         try await refusing { () async throws(Refusal) in
             let feed = EventFeed(setup: try common.setup(), logger: common.logger())
-            let output = common.output
-            try await feed.run(most: count, note: { say($0) }) { line in
-                switch output {
-                case .json: (try? answer(json: line, pretty: false)) ?? say("an event could not be written as JSON")
-                case .text:
-                    let what = line.odd.map { "not understood: \($0)" } ?? "\(line.type ?? "")  \(line.image?.text ?? "-")"
-                    answer("\(RFC3339.text(line.receivedAt))  \(line.exchange)  \(line.routingKey)  \(what.printable)")
-                }
+            let (output, count) = (common.output, count)
+            try await stoppable { () async throws(Refusal) in
+                try await feed.run(most: count, note: { say($0) }) { line in show(line, output) }
             }
         }
+    }
+}
+
+private func show(_ line: EventFeed.Line, _ output: OutputFormat) {
+    switch output {
+    case .json:
+        do throws(Refusal) { try answer(json: line, pretty: false) } catch { say(error.message ?? "") }
+    case .text:
+        let what = line.odd.map { "not understood: \($0)" } ?? "\(line.type ?? "-")  \(line.image?.text ?? "-")"
+        answer("\(RFC3339.text(line.receivedAt))  \(line.exchange.printable)  \(line.routingKey.printable)  \(what.printable)")
     }
 }

@@ -6,7 +6,8 @@ import StrictYAML
 
 struct RulesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "rules", abstract: "Rule files: check them before they are used.", subcommands: [RulesLintCommand.self])
+        commandName: "rules", abstract: "Rule files: check and test them before they are used.",
+        subcommands: [RulesLintCommand.self, RulesTestCommand.self])
 }
 
 struct RulesLintCommand: AsyncParsableCommand {
@@ -23,16 +24,26 @@ struct RulesLintCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await refusing { () async throws(Refusal) in
-            let (rules, fleet) = try read()
-            let warnings = RuleLint.warnings(in: rules, fleet: fleet)
-            switch common.output {
-            case .json: try answer(json: LintReport(rules: rules.rules.count, problems: [], warnings: warnings.list))
-            case .text:
-                for warning in warnings.list.sorted() { answer("warning: \(warning)") }
-                answer("\(rules.rules.count) rules, \(warnings.list.count) warnings")
+            do throws(Refusal) {
+                try lint()
+            } catch {
+                guard case .invalid(let problems) = error, common.output == .json else { throw error }
+                try answer(json: LintReport(rules: 0, problems: problems.rows, warnings: []))
+                throw .incomplete(error.exitCode)
             }
-            if strict, !warnings.isEmpty { throw Refusal.incomplete(78) }
         }
+    }
+
+    private func lint() throws(Refusal) {
+        let (rules, fleet) = try read()
+        let warnings = RuleLint.warnings(in: rules, fleet: fleet)
+        switch common.output {
+        case .json: try answer(json: LintReport(rules: rules.rules.count, problems: [], warnings: warnings.rows))
+        case .text:
+            for warning in warnings.list.sorted() { answer("warning: \(warning)") }
+            answer("\(rules.rules.count) rules, \(warnings.list.count) warnings")
+        }
+        if strict, !warnings.isEmpty { throw .incomplete(78) }
     }
 
     private func read() throws(Refusal) -> (RuleSet, Fleet?) {
@@ -52,7 +63,20 @@ struct RulesLintCommand: AsyncParsableCommand {
 
 /// `rules lint --output json`.
 private struct LintReport: Encodable {
+    struct Row: Encodable {
+        let file: String
+        let line: Int
+        let column: Int
+        let message: String
+    }
+
     let rules: Int
-    let problems: [Problem]
-    let warnings: [Problem]
+    let problems: [Row]
+    let warnings: [Row]
+}
+
+extension Problems {
+    fileprivate var rows: [LintReport.Row] {
+        list.sorted().map { LintReport.Row(file: $0.place.file, line: $0.place.line, column: $0.place.column, message: $0.message) }
+    }
 }

@@ -23,9 +23,9 @@ struct StatusCommand: AsyncParsableCommand {
         let rows = report.images.flatMap { image in
             image.placements.map { row in
                 [
-                    image.name.printable, row.site.rawValue, row.host.rawValue, row.state.rawValue, row.ageSeconds.map(durationText) ?? "-",
+                    image.name, row.site.rawValue, row.host.rawValue, row.state.rawValue, row.ageSeconds.map(durationText) ?? "-",
                     row.expiresAt.map(RFC3339.text) ?? "-", row.refreshAt.map(RFC3339.text) ?? "-", row.rule,
-                    row.error?.printable ?? "",
+                    row.error ?? "",
                 ]
             }
         }

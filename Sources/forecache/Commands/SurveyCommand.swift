@@ -13,21 +13,24 @@ struct SurveyCommand: AsyncParsableCommand {
         try await refusing { () async throws(Refusal) in
             let setup = try common.setupWithHosts()
             let survey = Survey(setup: setup, environment: common.environment, logger: common.logger())
-            let report = try await survey.report { say("note: \($0)") }
-            switch common.output {
-            case .json: try answer(json: report)
-            case .text: answer(text(report))
+            let output = common.output
+            try await stoppable { () async throws(Refusal) in
+                let report = try await survey.report { say("note: \($0)") }
+                switch output {
+                case .json: try answer(json: report)
+                case .text: answer(Self.text(report))
+                }
+                let code = ExitStatus.code(failed: report.hosts.count { !$0.reachable }, of: report.hosts.count)
+                if code != 0 { throw .incomplete(code) }
             }
-            let code = ExitStatus.code(failed: report.hosts.count { !$0.reachable }, of: report.hosts.count)
-            if code != 0 { throw Refusal.incomplete(code) }
         }
     }
 
-    private func text(_ report: SurveyReport) -> String {
+    private static func text(_ report: SurveyReport) -> String {
         let rows = report.hosts.flatMap { host -> [[String]] in
             let ttl = host.ttlSeconds.map(durationText) ?? "-"
             let start = [host.site.rawValue, host.host.rawValue, host.reachable ? "yes" : "no", ttl, host.freeBytes.map(sizeText) ?? "-"]
-            if host.baseFiles.isEmpty { return [start + ["-", host.error?.printable ?? "no base files"]] }
+            if host.baseFiles.isEmpty { return [start + ["-", host.error ?? "no base files"]] }
             return host.baseFiles.map { file in
                 start + [durationText(file.ageSeconds), "\(file.name) \(sizeText(file.bytes)) \(file.image?.text ?? "unknown image")"]
             }

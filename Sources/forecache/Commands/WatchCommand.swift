@@ -1,5 +1,7 @@
 import ArgumentParser
 import Daemon
+import Glibc
+import Rules
 
 struct WatchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -9,7 +11,12 @@ struct WatchCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await refusing { () async throws(Refusal) in
+            // A service outlives whoever reads its log and whoever it talks to.
+            signal(SIGPIPE, SIG_IGN)
             let setup = try common.setupWithHosts()
+            if setup.rules.rules.isEmpty {
+                say("note: there are no rules, so no image will ever be wanted; name rule files with `rules: [PATH]`")
+            }
             try await Watch(setup: setup, environment: common.environment, logger: common.logger()).run()
         }
     }

@@ -163,3 +163,13 @@ end_orphans() {
 }
 
 port_answers() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
+
+# What a caller left open in us must not live on in the servers: a test that reads our output would wait for them to end.
+# 255 is bash's own hold on this script.
+close_inherited() {
+    local fd
+    for fd in /proc/"$BASHPID"/fd/*; do
+        fd=${fd##*/}
+        [ "$fd" -le 2 ] || [ "$fd" = 255 ] || eval "exec $fd>&-"
+    done
+}

@@ -1,0 +1,165 @@
+public import ForecacheModel
+import FoundationEssentials
+public import StrictYAML
+
+/// One test of a `*.test.yaml` file: an image, a moment, and where the rules must want it.
+public struct RuleTest: Sendable {
+    public let name: String
+    public let place: Place
+    let image: ImageFacts
+    let now: Date
+    /// Exactly these hosts, by rules that act.
+    let expected: Expectation
+    /// Exactly these hosts, by rules that only report.
+    let expectedDryRun: Expectation
+    /// The rule that must win on each of those hosts; nil leaves it open.
+    let rule: (name: String, place: Place)?
+
+    /// Where an image is expected; sites, roles and hosts that are not named are expected to stay without it.
+    enum Expectation: Sendable {
+        case none
+        case all
+        case sites([(site: SiteName, place: Place, hosts: HostExpectation)])
+    }
+
+    /// Where within a site.
+    enum HostExpectation: Sendable {
+        case none
+        case all
+        case hosts([(name: HostName, place: Place)])
+        case roles([(role: RoleName, place: Place, hosts: HostExpectation)])
+    }
+}
+
+/// How one test went.
+public struct RuleTestResult: Sendable {
+    public let test: RuleTest
+    /// Nothing: the test passed. Else one line each: `missing dcn1 Compute dcn1-compute-1`, `unexpected …`, with the rules' own reasons.
+    public let differences: [String]
+    /// Names of the rules that matched the test's image.
+    public let matched: [String]
+
+    public var passed: Bool { differences.isEmpty }
+}
+
+extension RuleTest {
+    /// Decides as the service does and compares host by host.
+    public func run(_ rules: RuleSet, fleet: Fleet) -> RuleTestResult {
+        let decision = rules.decide(image, fleet: fleet, now: now)
+        var differences = Self.differences(
+            decision.placements.filter { $0.mode == .enforce }, from: expected.hosts(of: fleet), fleet, "")
+        differences += Self.differences(
+            decision.placements.filter { $0.mode == .dryRun }, from: expectedDryRun.hosts(of: fleet), fleet, " (dry-run)")
+        if let rule {
+            for placement in decision.placements where placement.rule != rule.name {
+                differences.append("wrong rule \(placement.said): won by '\(placement.rule)', expected '\(rule.name)'")
+            }
+        }
+        if !differences.isEmpty {
+            if let refusal = decision.refusal { differences.append("because \(refusal)") }
+            differences += decision.rules.map { "because rule '\($0.rule)' \($0.matched ? "matched" : "did not match"): \($0.why)" }
+        }
+        return RuleTestResult(test: self, differences: differences, matched: decision.rules.filter(\.matched).map(\.rule))
+    }
+
+    private static func differences(_ placements: [Placement], from expected: Set<HostName>, _ fleet: Fleet, _ mode: String) -> [String] {
+        let missing = expected.subtracting(placements.map(\.host)).compactMap { fleet.host($0) }.sorted {
+            ($0.site, $0.name) < ($1.site, $1.name)
+        }
+        return missing.map { "missing    \($0.site) \($0.role) \($0.name)\(mode)" }
+            + placements.filter { !expected.contains($0.host) }.map { "unexpected \($0.said)\(mode), by rule '\($0.rule)'" }
+    }
+
+    /// What the test names and the fleet or the rules do not have: it could never fail, or never pass.
+    public func problems(_ rules: RuleSet, fleet: Fleet) -> Problems {
+        var problems = Problems()
+        if let rule, !rules.rules.contains(where: { $0.name == rule.name }) {
+            let hint = Nearest.word(to: rule.name, among: rules.rules.map(\.name)).map { "; did you mean '\($0)'?" } ?? ""
+            problems.add(rule.place, "the rule files have no rule '\(rule.name.prefix(100))'\(hint)")
+        }
+        for expectation in [expected, expectedDryRun] {
+            guard case .sites(let sites) = expectation else { continue }
+            for (name, place, hosts) in sites {
+                guard let site = fleet.site(name) else {
+                    problems.add(place, "the fleet has no site '\(name)'\(Self.hint(name.rawValue, fleet.sites.map(\.name.rawValue)))")
+                    continue
+                }
+                hosts.check(against: site.hosts, "site '\(name)'", &problems)
+            }
+        }
+        return problems
+    }
+
+    fileprivate static func hint(_ wrong: String, _ known: [String]) -> String {
+        Nearest.word(to: wrong, among: known).map { "; did you mean '\($0)'?" } ?? ""
+    }
+}
+
+extension RuleTest.Expectation {
+    func hosts(of fleet: Fleet) -> Set<HostName> {
+        switch self {
+        case .none: []
+        case .all: Set(fleet.hosts.map(\.name))
+        case .sites(let sites): sites.reduce(into: []) { $0.formUnion($1.hosts.names(of: fleet.site($1.site)?.hosts ?? [])) }
+        }
+    }
+}
+
+extension RuleTest.HostExpectation {
+    func names(of hosts: [Host]) -> Set<HostName> {
+        switch self {
+        case .none: []
+        case .all: Set(hosts.map(\.name))
+        case .hosts(let names): Set(names.map(\.name)).intersection(hosts.map(\.name))
+        case .roles(let roles):
+            roles.reduce(into: []) { all, role in all.formUnion(role.hosts.names(of: hosts.filter { $0.role == role.role })) }
+        }
+    }
+
+    fileprivate func check(against hosts: [Host], _ what: String, _ problems: inout Problems) {
+        switch self {
+        case .none, .all: break
+        case .hosts(let names):
+            for (name, place) in names where !hosts.contains(where: { $0.name == name }) {
+                problems.add(place, "\(what) of the fleet has no host '\(name)'\(RuleTest.hint(name.rawValue, hosts.map(\.name.rawValue)))")
+            }
+        case .roles(let roles):
+            for (role, place, inner) in roles {
+                let ofRole = hosts.filter { $0.role == role }
+                guard ofRole.isEmpty else {
+                    inner.check(against: ofRole, "\(what), role '\(role)'", &problems)
+                    continue
+                }
+                let known = Set(hosts.map(\.role.rawValue)).sorted()
+                problems.add(place, "\(what) of the fleet has no role '\(role)'\(RuleTest.hint(role.rawValue, known))")
+            }
+        }
+    }
+}
+
+extension Placement {
+    fileprivate var said: String { "\(site) \(role) \(host)" }
+}
+
+extension RuleVerdict {
+    fileprivate var why: String { reasons.joined(separator: "; ") }
+}
+
+/// Which tests run: those in whose name a regular expression is found.
+public struct RuleTestFilter: Sendable {
+    private let regex: LinearRegex
+
+    /// Throws a problem without place where the text is no regular expression (of the rule language's own kind).
+    public init(_ regex: String) throws(Problem) {
+        do {
+            self.regex = try LinearRegex(regex)
+        } catch {
+            throw Problem(Place(file: "--run"), "regex '\(regex.prefix(60))' \(error.message)")
+        }
+    }
+
+    public func admits(_ test: RuleTest) -> Bool {
+        var steps = 0
+        return regex.isFound(in: test.name, steps: &steps)
+    }
+}

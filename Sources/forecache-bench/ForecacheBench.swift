@@ -1,0 +1,19 @@
+import ArgumentParser
+
+@main
+struct ForecacheBench: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "forecache-bench",
+        abstract: "Measures forecache against the figures that it promises, on this machine.",
+        discussion: "Exit codes: 0 measured and every bar met, 1 not measured, 2 measured and a bar missed, 64 usage.",
+        subcommands: [EventsCommand.self, MemoryCommand.self, SurveysCommand.self, RulesCommand.self])
+}
+
+/// What every measurement understands.
+struct CommonOptions: ParsableArguments {
+    @Option(help: "text or json (on standard output alone).")
+    var output = OutputForm.text
+
+    @Option(help: ArgumentHelp("Where ledgers are made: a real disk, since commits are synced.", valueName: "dir"))
+    var state = "/var/tmp"
+}

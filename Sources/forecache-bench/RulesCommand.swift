@@ -1,0 +1,63 @@
+import ArgumentParser
+import ForecacheModel
+import Foundation
+import Rules
+
+/// Decisions per second of a large rule set on a large fleet.
+struct RulesCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rules", abstract: "1,000 rules x 10,000 images x 200 sites decided, by kind of rule.")
+
+    @OptionGroup var common: CommonOptions
+
+    private static let ruleCount = 1000
+    private static let siteCount = 200
+    private static let imageCount = 10_000
+    private static let now = Date(timeIntervalSince1970: 1_800_000_000)
+
+    /// Kinds of rules, each with one that is written for every number.
+    private static let kinds: [(name: String, rule: @Sendable (Int) -> String)] = [
+        ("tag", { "match: {all: [{tag: t\($0)}, {visibility: public}]}, targets: {sites: [dcn\($0 % 200)]}" }),
+        ("tag glob", { "match: {all: [{tag: 'x\($0)*'}, {visibility: public}]}, targets: {sites: ['dcn\($0 % 200)*']}" }),
+        ("name glob", { "match: {all: [{name: 'rhel-*-\($0)'}, {visibility: public}]}, targets: {sites: ['dcn\($0 % 200)*']}" }),
+        ("property", { "match: {property: {os_distro: 'rhel\($0)'}}, targets: {sites: ['dcn\($0 % 200)*']}" }),
+        ("site in the tag", { "match: {tag: 'precache\($0):{site}'}, targets: {sites: ['{site}']}" }),
+    ]
+
+    func run() async throws {
+        var report = Report(bench: "rules")
+        let fleet = MadeUpFleet.fleet(sites: Self.siteCount, hosts: 10)
+        let images = try (0..<Self.imageCount).map(Self.image)
+        for kind in Self.kinds {
+            let rules = MadeUpFleet.ruleSet((0..<Self.ruleCount).map { "  - {name: r\($0), \(kind.rule($0))}" }.joined(separator: "\n"))
+            let started = Self.processorSeconds
+            for image in images { _ = rules.decide(image, fleet: fleet, now: Self.now) }
+            let seconds = Self.processorSeconds - started
+            report.readings.append(Reading("all images, \(kind.name)", seconds, "s").below(1, "below 1 s"))
+            report.readings.append(
+                Reading("one image, \(kind.name)", seconds * 1e6 / Double(images.count), "µs").below(1000, "below 1000 µs"))
+        }
+        report.notes = [
+            "\(Self.ruleCount) rules, \(Self.imageCount) images, \(Self.siteCount) sites of 10 hosts; processor time of one core."
+        ]
+        try report.print(as: common.output)
+    }
+
+    /// Deciding waits for nothing, so its own processor time is its time on a machine that does nothing else.
+    private static var processorSeconds: Double {
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
+    private static func image(_ index: Int) throws -> ImageFacts {
+        guard let id = ImageID(String(format: "07bc2424-753b-4f65-9da5-%012x", index)) else {
+            throw Failure(.fatal, "image \(index) has no id")
+        }
+        return ImageFacts(
+            id: id, name: "ubuntu-24.04-build-\(index)", visibility: "public", owner: "9f3a21d8e6b7451f8d6c1f2e3a4b5c6d",
+            sizeBytes: 500 << 20,
+            tags: ["t\(index % 5000)", "release", "amd64"], properties: ["os_distro": "ubuntu", "hw_disk_bus": "virtio"],
+            createdAt: Date(timeIntervalSince1970: 1_799_000_000))
+    }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import Daemon
+import ForecacheModel
+
+struct ExplainCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "explain",
+        abstract: "Every rule, whether it matched, and which condition decided; per site and role.",
+        discussion: """
+            Where one condition alone kept a rule from matching, the change of the image that would make it match is told, too. No host is asked anything.
+            """)
+
+    @Argument(help: "Image id, or a name that is unique.")
+    var image: String?
+
+    @Option(help: "Explain an image from a file with Glance's JSON instead, without Glance.")
+    var imageFile: String?
+
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if (image == nil) == (imageFile == nil) { throw ValidationError("name one image, or give --image-file FILE") }
+    }
+
+    func run() async throws {
+        try await refusing { () async throws(Refusal) in
+            let explain = Explain(setup: try common.setupWithHosts(), environment: common.environment)
+            let report: ExplainReport
+            if let imageFile {
+                report = try explain.report(onFile: imageFile)
+            } else {
+                report = try await explain.report(onImage: image ?? "", logger: common.logger())
+            }
+            switch common.output {
+            case .json: try answer(json: report)
+            case .text: tell(report)
+            }
+        }
+    }
+
+    private func tell(_ report: ExplainReport) {
+        let image = report.image
+        var facts = [image.status.rawValue, image.visibility.printable]
+        if image.isHidden { facts.append("hidden") }
+        if !image.tags.isEmpty { facts.append("tags \(image.tags.prefix(20).map(\.printable).joined(separator: ", "))") }
+        answer("image \(image.id) (\(image.name.printable)): \(facts.joined(separator: "; "))")
+        if let why = report.whyNowhere { answer("wanted nowhere: \(why)") }
+        for rule in report.rules {
+            let hosts = rule.placements == 1 ? "1 host" : "\(rule.placements) hosts"
+            answer("├─ rule \(rule.rule) (\(rule.file):\(rule.line)): \(rule.matched ? "matched, \(hosts)" : "did not match")")
+            for reason in rule.reasons { answer("│     \(reason)") }
+        }
+        answer("└─ sites")
+        for reach in report.reach {
+            let hosts = reach.wanted == 0 ? "on none of \(reach.hosts)" : "on \(reach.wanted) of \(reach.hosts) hosts"
+            let rules = reach.rules.isEmpty ? "" : ", by rule \(reach.rules.joined(separator: ", "))"
+            answer("      \(reach.site.rawValue.printable), role \(reach.role.rawValue.printable): \(hosts)\(rules)")
+        }
+    }
+}

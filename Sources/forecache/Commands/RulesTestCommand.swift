@@ -1,0 +1,53 @@
+import ArgumentParser
+import Daemon
+import ForecacheModel
+
+struct RulesTestCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "test",
+        abstract: "Runs the *.test.yaml files beside the rules: images in, expected hosts out. Needs no service.",
+        discussion: "Exit codes: 0 all tests passed, 1 some did not, 78 a file is invalid.")
+
+    @Argument(help: "Test files, rule files (the tests beside them) or directories; without them those of the configuration.")
+    var path: [String] = []
+
+    @Option(name: .customLong("run"), help: "Only tests in whose name this regular expression is found.")
+    var pattern: String?
+
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        try await refusing { () async throws(Refusal) in
+            do throws(Refusal) {
+                try test()
+            } catch {
+                guard case .invalid(let problems) = error, common.output == .json else { throw error }
+                try answer(json: RuleTestReport(problems))
+                throw .incomplete(error.exitCode)
+            }
+        }
+    }
+
+    private func test() throws(Refusal) {
+        let needsConfiguration = path.isEmpty || common.config != nil
+        let configuration = needsConfiguration ? try common.setup().configuration : Configuration()
+        let paths = path.isEmpty ? configuration.rules : path
+        guard !paths.isEmpty else { throw .usage("name rule or test files, or give a configuration with rules") }
+        let testing = RuleTesting(configuration: configuration, environment: common.environment)
+        let report = try testing.run(paths, matching: pattern)
+        switch common.output {
+        case .json: try answer(json: report)
+        case .text: tell(report)
+        }
+        if report.summary["failed"] != 0 { throw .incomplete(1) }
+    }
+
+    private func tell(_ report: RuleTestReport) {
+        for test in report.tests {
+            answer("\(test.passed ? "ok  " : "FAIL")  \(test.file):\(test.line)  \(test.name)")
+            for difference in test.differences { answer("        \(difference.printable)") }
+        }
+        for rule in report.neverMatched { answer("never matched by a test: rule \(rule.rule) (\(rule.file):\(rule.line))") }
+        answer("\(report.summary["passed"] ?? 0) passed, \(report.summary["failed"] ?? 0) failed")
+    }
+}

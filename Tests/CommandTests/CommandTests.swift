@@ -1,0 +1,193 @@
+import Foundation
+import Testing
+
+/// Standard output, standard error and exit codes as the contract has them, without any server.
+@Suite(.timeLimit(.minutes(1))) struct CommandTests {
+    private var program: Program
+
+    init() throws { program = try Program() }
+
+    // MARK: - Usage
+
+    @Test(arguments: [
+        (["cache", "--nonsense"], "nonsense"), (["nonsense"], "nonsense"),
+        (["cache", "--via", "relay", "x"], "--via relay is not available"),
+        (["cache", "--via", "nova-api", "x"], "--via nova-api is not available"), (["cache", "--via", "pigeon", "x"], "pigeon"),
+        (["cache", "--forks", "0", "x"], "--forks must be at least 1"), (["events", "--count", "0"], "--count must be at least 1"),
+        (["inventory"], "give an Ansible inventory with -i"), (["survey", "--output", "xml"], "xml"),
+        (["cache", "--via", "direct", "--proxy-host", "h", "x"], "--proxy-host goes with --via proxy"),
+    ])
+    func wordsThatAreOffAreUsageErrors(arguments: [String], says: String) async throws {
+        let ended = try await program.run(arguments)
+        #expect(ended.code == 64)
+        #expect(ended.output == "")
+        #expect(ended.errors.contains(says))
+    }
+
+    @Test func helpTeachesEveryCommandAndExitCode() async throws {
+        let ended = try await program.run("--help")
+        #expect(ended.code == 0)
+        for word in ["watch", "cache", "refresh", "plan", "survey", "status", "rules", "inventory", "events", "69", "78"] {
+            #expect(ended.output.contains(word))
+        }
+        #expect(try await program.run("--version").output.hasPrefix("forecache "))
+    }
+
+    @Test func unknownSitesAndRolesAreNamed() async throws {
+        let inventory = try program.writeInventory()
+        let site = try await program.run("inventory", "-i", inventory, "--site", "dcn2", "--role", "Compte")
+        #expect((site.code, site.output) == (64, ""))
+        #expect(site.errors.contains("the inventory has no site 'dcn2'; did you mean 'dcn1'?"))
+        #expect(site.errors.contains("the inventory has no role 'Compte'; did you mean 'Compute'?"))
+    }
+
+    // MARK: - Configuration, rules, inventory
+
+    @Test func everyProblemOfTheConfigurationIsListed() async throws {
+        let config = try program.write("f.yaml", "clod: x\nlimits: { forks: none }\ninventory: [missing]\n")
+        for command in ["watch", "cache", "refresh", "plan", "survey", "status", "inventory", "events"] {
+            let ended = try await program.run(command, "--config", config, "--output", "json")
+            #expect((ended.code, ended.output) == (78, ""), "\(command)")
+            #expect(ended.errors.contains("\(config):1:1: unknown key 'clod' in the configuration; did you mean 'cloud'?"))
+            #expect(ended.errors.contains("\(config):2:18: limits.forks must be a whole number from 1 to 10000, not 'none'"))
+            #expect(ended.errors.contains("cannot read \(program.path("missing")): no such file or directory"))
+        }
+    }
+
+    @Test func aConfigurationThatIsNotThereIsNamed() async throws {
+        let ended = try await program.run("status", "--config", "/nowhere.yaml")
+        #expect((ended.code, ended.output) == (78, ""))
+        #expect(ended.errors.contains("cannot read /nowhere.yaml: no such file or directory"))
+    }
+
+    @Test func theInventoryIsPrintedAsUnderstood() async throws {
+        let inventory = try program.writeInventory()
+        let ended = try await program.run("inventory", "-i", program.path("inventories"), "--output", "json")
+        #expect(ended.code == 0)
+        let sites = try #require(try ended.json()["sites"] as? [[String: Any]])
+        #expect(sites.map { $0["name"] as? String } == ["dcn1"])
+        let hosts = try #require(sites.first?["hosts"] as? [[String: Any]])
+        #expect(hosts.map { $0["name"] as? String } == ["dcn1-compute-0", "dcn1-compute-1"])
+        #expect(hosts.map { $0["peer_address"] as? String } == ["127.0.0.2", nil])
+        #expect(hosts.allSatisfy { $0["port"] as? Int == 1 && $0["file"] as? String == inventory })
+        let text = try await program.run("inventory", "-i", inventory).output.split(separator: "\n")
+        #expect(text.first == "SITE  HOST            ROLE     LOGIN               PEER ADDRESS  FILE")
+        #expect(text.dropFirst().first == "dcn1  dcn1-compute-0  Compute  nobody@127.0.0.1:1  127.0.0.2     \(inventory)")
+    }
+
+    @Test func rulesAreChecked() async throws {
+        let good = try program.write(
+            "good.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: all, match: { always: true }, targets: { sites: [dcn1] } }\n")
+        let fine = try await program.run("rules", "lint", good)
+        #expect((fine.code, fine.output, fine.errors) == (0, "1 rules, 0 warnings\n", ""))
+
+        let bad = try program.write(
+            "bad.yaml",
+            "apiVersion: forecache/v1\nrules:\n  - { name: all, macth: { always: true } }\n  - { name: all, match: { always: true } }\n")
+        let refused = try await program.run("rules", "lint", bad)
+        #expect((refused.code, refused.output) == (78, ""))
+        #expect(refused.errors.contains("\(bad):3:"))
+        #expect(refused.errors.contains("did you mean 'match'?"))
+
+        let json = try await program.run("rules", "lint", bad, "/nowhere.yaml", "--output", "json")
+        #expect(json.code == 78)
+        let problems = try #require(try json.json()["problems"] as? [[String: Any]])
+        #expect(problems.contains { $0["file"] as? String == bad && $0["line"] as? Int == 3 && $0["column"] as? Int ?? 0 > 1 })
+        #expect(problems.contains { ($0["message"] as? String)?.contains("cannot read /nowhere.yaml") == true })
+        #expect(try json.json()["warnings"] as? [String] == [])
+    }
+
+    @Test func rulesThatNameNoSiteOfTheInventoryAreRefused() async throws {
+        let rules = try program.write(
+            "r.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: all, match: { always: true }, targets: { sites: [dcn3] } }\n")
+        let ended = try await program.run("rules", "lint", rules, "-i", try program.writeInventory())
+        #expect((ended.code, ended.output) == (78, ""))
+        #expect(ended.errors.contains("the inventory has no site 'dcn3'; did you mean 'dcn1'?"))
+    }
+
+    // MARK: - By hand
+
+    @Test func cachingNeedsCredentials() async throws {
+        let inventory = try program.writeInventory()
+        let none = try await program.run("cache", "-i", inventory, "image_0", "--output", "json")
+        #expect((none.code, none.output) == (78, ""))
+        #expect(none.errors.contains("OS_AUTH_URL"))
+        #expect(none.errors.contains("source an overcloudrc"))
+
+        var other = program
+        other.environment["OS_CLOUD"] = "overclod"
+        try other.write(".config/openstack/clouds.yaml", "clouds: { overcloud: { auth: { auth_url: 'http://x/' } } }")
+        let cloud = try await other.run("cache", "-i", inventory, "image_0")
+        #expect(cloud.code == 78)
+        #expect(cloud.errors.contains("no cloud 'overclod'; did you mean 'overcloud'?"))
+    }
+
+    @Test func aKeystoneThatIsNotThereIsNamed() async throws {
+        var program = program
+        program.environment.merge(Program.overcloudrc) { $1 }
+        for command in ["cache", "plan", "refresh"] {
+            let ended = try await program.run(command, "-i", try program.writeInventory(), "image_0", "--output", "json")
+            #expect((ended.code, ended.output) == (69, ""), "\(command)")
+            #expect(ended.errors.contains("127.0.0.1:1"))
+            #expect(!ended.errors.contains("s3cret"))
+        }
+    }
+
+    @Test func thePlaybooksArgumentsAreChecked() async throws {
+        let inventory = try program.writeInventory()
+        let arguments = try program.write("args.yml", "tripleo_nova_image_cache_images:\n  - { id: x, state: absent }\n")
+        let state = try await program.run("cache", "-i", inventory, "-e", "@\(arguments)")
+        #expect((state.code, state.output) == (78, ""))
+        #expect(state.errors.contains("\(arguments):2:21: state must be present, not 'absent'"))
+
+        let plan = try await program.run("cache", "-i", inventory, "-e", "tripleo_nova_image_cache_plan=dcn9", "x")
+        #expect((plan.code, plan.output) == (64, ""))
+        #expect(plan.errors.contains("no site 'dcn9'"))
+
+        let proxy = try await program.run(
+            "cache", "-i", inventory, "-e",
+            "tripleo_nova_image_cache_use_proxy=true tripleo_nova_image_cache_proxy_hostname=dcn1-compute-7", "x")
+        #expect((proxy.code, proxy.output) == (1, ""))
+        #expect(proxy.errors.contains("proxy host 'dcn1-compute-7' is not among the 2 compute hosts"))
+        #expect(proxy.errors.contains("nothing was moved"))
+    }
+
+    @Test func cachingNeedsAnImageOrRules() async throws {
+        var program = program
+        program.environment.merge(Program.overcloudrc) { $1 }
+        let ended = try await program.run("cache", "-i", try program.writeInventory())
+        #expect((ended.code, ended.output) == (64, ""))
+        #expect(ended.errors.contains("name an image"))
+    }
+
+    @Test func hostsThatCannotBeReachedAreRowsAndAFailure() async throws {
+        let ended = try await program.run("survey", "-i", try program.writeInventory(), "--output", "json")
+        #expect(ended.code == 1)
+        let hosts = try #require(try ended.json()["hosts"] as? [[String: Any]])
+        #expect(hosts.map { $0["host"] as? String } == ["dcn1-compute-0", "dcn1-compute-1"])
+        #expect(hosts.allSatisfy { $0["reachable"] as? Bool == false && ($0["error"] as? String)?.contains("127.0.0.1") == true })
+        #expect(hosts.allSatisfy { $0.keys.contains("ttl_seconds") && $0.keys.contains("base_files") })
+        #expect(ended.errors.contains("base files are shown without their images"))
+    }
+
+    // MARK: - Ledger and broker
+
+    @Test func statusNeedsALedger() async throws {
+        let config = try program.write("f.yaml", "state: ledger.sqlite\n")
+        let ended = try await program.run("status", "--config", config, "--output", "json")
+        #expect((ended.code, ended.output) == (1, ""))
+        #expect(ended.errors.contains("no ledger at \(program.path("ledger.sqlite"))"))
+    }
+
+    @Test func eventsNeedABroker() async throws {
+        let silent = try await program.run("events", "--config", try program.write("none.yaml", ""))
+        #expect((silent.code, silent.output) == (78, ""))
+        #expect(silent.errors.contains("the configuration has no 'notifications'"))
+
+        let config = try program.write("f.yaml", "notifications: { url: 'rabbit://u:s3cret@\(Program.nowhere)/' }\n")
+        let ended = try await program.run("events", "--config", config)
+        #expect((ended.code, ended.output) == (69, ""))
+        #expect(ended.errors.contains("127.0.0.1:1"))
+        #expect(!ended.errors.contains("s3cret"))
+    }
+}

@@ -1,0 +1,84 @@
+import Foundation
+import FoundationNetworking
+import Glibc
+import Testing
+
+/// The service without its servers, and how programs end when they are told to.
+@Suite(.timeLimit(.minutes(1))) struct SignalTests {
+    private var program: Program
+
+    init() throws {
+        program = try Program()
+        program.environment.merge(Program.overcloudrc) { $1 }
+    }
+
+    private func writeConfiguration(port: Int = 0) throws -> String {
+        _ = try program.writeInventory()
+        return try program.write(
+            "f.yaml",
+            """
+            notifications: { url: "rabbit://u:s3cret@\(Program.nowhere)/" }
+            inventory: [inventories]
+            rules: [rules]
+            state: ledger.sqlite
+            status: { listen: "127.0.0.1:\(port)" }
+            """)
+    }
+
+    @Test(.serialized, arguments: [SIGTERM, SIGINT])
+    func watchStartsWithoutItsServersAndStopsWhenTold(number: Int32) async throws {
+        try program.write("rules/a.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: all, match: { always: true } }\n")
+        let config = try writeConfiguration()
+        let systemd = try NotifySocket(path: program.path("notify"))
+        var program = program
+        program.environment["NOTIFY_SOCKET"] = systemd.path
+        let ended = try await program.run(["watch", "--config", config], until: "status server listens") { process, errors in
+            let port = try #require(errors.firstMatch(of: /port=(\d+)/)?.1)
+            let ready = try await get("http://127.0.0.1:\(port)/readyz")
+            #expect(ready.code == 503)
+            #expect(ready.text.contains("not subscribed to notifications"))
+            #expect(try await get("http://127.0.0.1:\(port)/healthz").code == 200)
+            #expect(kill(process, number) == 0)
+        }
+        #expect(ended.code == 0)
+        #expect(ended.output == "")
+        #expect(!ended.errors.contains("s3cret"))
+        #expect(systemd.received == ["READY=1", "STOPPING=1"])
+
+        // The ledger is there now, and nobody runs: it is only read.
+        let status = try await program.run("status", "--config", config, "--output", "json")
+        #expect(status.code == 0)
+        let report = try status.json()
+        #expect((report["images"] as? [Any])?.isEmpty == true)
+        #expect(Set(report.keys) == ["images", "queue", "notifications"])
+    }
+
+    @Test func aTakenPortEndsTheServiceWithItsAddress() async throws {
+        let listener = try Listener()
+        try program.write("rules/a.yaml", "apiVersion: forecache/v1\nrules: []\n")
+        let ended = try await program.run("watch", "--config", try writeConfiguration(port: listener.port))
+        #expect(ended.code == 1)
+        #expect(ended.errors.contains("cannot listen on 127.0.0.1:\(listener.port)"))
+    }
+
+    /// Keystone takes the connection and never answers.
+    @Test(arguments: ["cache", "plan", "refresh"])
+    func aCommandThatIsToldToStopEndsWithoutAnAnswer(command: String) async throws {
+        let listener = try Listener()
+        var program = program
+        program.environment["OS_AUTH_URL"] = "http://127.0.0.1:\(listener.port)/v3"
+        let inventory = try program.writeInventory()
+        let ended = try await program.run([command, "-i", inventory, "image_0", "--output", "json"]) { process in
+            await listener.connected()
+            #expect(kill(process, SIGTERM) == 0)
+        }
+        #expect(ended.code == 1)
+        #expect(ended.output == "")
+        #expect(ended.errors.contains("told to stop"))
+    }
+
+    private func get(_ url: String) async throws -> (code: Int, text: String) {
+        let (data, response) = try await URLSession.shared.data(from: try #require(URL(string: url)))
+        return (try #require(response as? HTTPURLResponse).statusCode, String(decoding: data, as: UTF8.self))
+    }
+}

@@ -1,0 +1,233 @@
+import ForecacheModel
+import Foundation
+import Planning
+import StrictYAML
+import Testing
+
+@testable import Daemon
+
+@Suite struct ConfigurationTests {
+    private let folder: Folder
+
+    init() throws { folder = try Folder() }
+
+    private func read(_ text: String) -> (configuration: Configuration, problems: [String]) {
+        var reader = ConfigurationReader(file: "\(folder.path)/f.yaml", files: OperatorFiles(environment: folder.environment))
+        let configuration = reader.read(text, file: "f.yaml")
+        return (configuration, reader.problems.list.sorted().map(\.description))
+    }
+
+    // MARK: - What is understood
+
+    @Test func everyKeyIsAccepted() throws {
+        let (configuration, problems) = read(
+            """
+            cloud: overcloud
+            notifications: { url: "rabbit://u:p@h1:5672,u:p@h2:5672/v", exchanges: [glance, g2], topics: [t], queue: mine, prefetch: 7 }
+            inventory: [inventories/, /abs]
+            hosts_group: compute
+            sites:
+              dcn1: { group: g, via: proxy, forks: 3, glance: "http://10.0.0.9:9292", seed: h1, keep_free: 20GiB }
+              dcn2:
+            rules: rules/
+            ttl: { default: 12h, roles: { ComputeSite1: 30d } }
+            refresh: { at: 25% }
+            resync: 5m
+            ssh: { user: u, port: 2200, identity: [~/k], known_hosts: kh, host_key_checking: accept-new, become: none, connect_timeout: 3s, jump: "b@h:1" }
+            node: { cache_dir: /c, owner: "1:2", container: none, container_cli: docker, format: original }
+            peer: { user: m, identity: /i, port: 1, network: tenant, known_hosts: /kh, host_key_checking: off }
+            state: state.sqlite
+            status: { listen: "[::1]:1" }
+            limits: { forks: 9 }
+            """)
+        #expect(problems == [])
+        #expect(configuration.cloud == "overcloud")
+        let notifications = try #require(configuration.notifications)
+        #expect(notifications.url.reveal() == "rabbit://u:p@h1:5672,u:p@h2:5672/v")
+        #expect((notifications.exchanges, notifications.topics) == (["glance", "g2"], ["t"]))
+        #expect((notifications.queue, notifications.prefetch) == ("mine", 7))
+        #expect(configuration.inventory == ["\(folder.path)/inventories/", "/abs"])
+        #expect(configuration.hostsGroup == "compute")
+        let dcn1 = SiteSettings(group: "g", via: .proxy, forks: 3, glance: "http://10.0.0.9:9292", seed: "h1", keepFreeBytes: 20 << 30)
+        #expect(configuration.sites == ["dcn1": dcn1, "dcn2": SiteSettings()])
+        #expect(configuration.rules == ["\(folder.path)/rules/"])
+        #expect(configuration.ttl == TTLDefaults(seconds: 43200, roles: ["ComputeSite1": 2_592_000]))
+        #expect((configuration.refreshFraction, configuration.resyncSeconds) == (0.25, 300))
+        let ssh = SSHSettings(
+            user: "u", port: 2200, identityFiles: ["\(folder.path)/k"], knownHostsFiles: ["\(folder.path)/kh"],
+            hostKeyChecking: .acceptNew, become: .none, connectTimeoutSeconds: 3, jump: "b@h:1")
+        #expect(configuration.ssh == ssh)
+        #expect((configuration.node.cacheDirectory, configuration.node.owner) == ("/c", "1:2"))
+        #expect(configuration.node.container == nil)
+        #expect(configuration.node.containerCLI == "docker")
+        #expect((configuration.peer.user, configuration.peer.identity, configuration.peer.port) == ("m", "/i", 1))
+        #expect((configuration.peer.network, configuration.peer.knownHosts) == ("tenant", "/kh"))
+        #expect(configuration.peer.hostKeyChecking == .off)
+        #expect(configuration.state == "\(folder.path)/state.sqlite")
+        #expect((configuration.status.host, configuration.status.port) == ("::1", 1))
+        #expect(configuration.limits.forks == 9)
+    }
+
+    @Test func nothingIsTheDefaults() {
+        let (configuration, problems) = read("")
+        #expect(problems == [])
+        #expect(configuration.hostsGroup == "nova_compute")
+        #expect(configuration.state == "/var/lib/forecache/forecache.sqlite")
+        #expect((configuration.status.host, configuration.status.port) == ("127.0.0.1", 9797))
+        #expect(configuration.limits == Limits())
+        #expect(configuration.ssh.identityFiles == [])
+    }
+
+    @Test func withoutAWordAboutKeysThoseOfSSHItselfServe() throws {
+        try folder.write(".ssh/id_ed25519", "")
+        try folder.write(".ssh/known_hosts", "")
+        let configuration = read("ssh: { user: x }").configuration
+        #expect(configuration.ssh.identityFiles == ["\(folder.path)/.ssh/id_ed25519"])
+        #expect(configuration.ssh.knownHostsFiles.first == "\(folder.path)/.ssh/known_hosts")
+        #expect(read("ssh: { identity: [] }").configuration.ssh.identityFiles == [])
+    }
+
+    @Test func theURLMayLieInAFileOfItsOwn() throws {
+        try folder.write("url", "\nrabbit://u:p@h/\nand more\n")
+        let (configuration, problems) = read("notifications: { url_file: url }")
+        #expect(problems == [])
+        #expect(configuration.notifications?.url.reveal() == "rabbit://u:p@h/")
+    }
+
+    @Test func theExampleLoadsWithoutAWord() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let text = try String(contentsOf: root.appending(path: "deploy/forecache.example.yaml"), encoding: .utf8)
+        let (configuration, problems) = read(text)
+        #expect(problems == [])
+        #expect(configuration.limits == Limits(), "the example shows the defaults")
+        #expect(configuration.node.container == "nova_compute")
+    }
+
+    // MARK: - What is refused
+
+    @Test func everyProblemIsToldAtOnceWithItsPlace() {
+        let problems = read(
+            """
+            clod: x
+            notifications:
+              url: rabbit://u:p@h/
+              prefetsch: 3
+            sites: { dcn1: { forks: 0, rate_limit: 50MiB/s } }
+            refresh: { at: 99% }
+            resync: 0
+            ttl: { default: 0 }
+            node: { owner: nova, format: auto }
+            status: { listen: 9797 }
+            """
+        ).problems
+        #expect(
+            problems == [
+                "f.yaml:1:1: unknown key 'clod' in the configuration; did you mean 'cloud'?",
+                "f.yaml:4:3: unknown key 'prefetsch' in notifications; did you mean 'prefetch'?",
+                "f.yaml:5:25: forks must be a whole number from 1 to 10000, not '0'",
+                "f.yaml:5:40: 'rate_limit' is not available in this version yet; remove it",
+                "f.yaml:6:16: refresh.at must be a share of the TTL from 5% to 95%, not '99%'",
+                "f.yaml:7:9: resync must be at least 10 s, not '0'",
+                "f.yaml:8:17: ttl.default must be at least 60 s, not '0'",
+                "f.yaml:9:16: node.owner must be uid:gid in numbers, such as 42436:42436, not 'nova'",
+                "f.yaml:9:30: node.format 'auto' is not available in this version yet; use original (Glance's bytes as they are)",
+                "f.yaml:10:19: status.listen must be address:port, such as 127.0.0.1:9797, not '9797'",
+            ])
+    }
+
+    @Test(arguments: ["relay", "nova-api"])
+    func laterWaysOfDeliveryAreRefused(via: String) {
+        #expect(
+            read("sites: { a: { via: \(via) } }").problems == [
+                "f.yaml:1:20: via '\(via)' is not available in this version yet; use direct or proxy"
+            ])
+    }
+
+    @Test func aConfigurationMustBeAMapping() {
+        #expect(read("- a").problems == ["f.yaml:1:1: the configuration must be a mapping of keys and values, not a list"])
+    }
+
+    @Test func queuesOfOthersAreNotConsumed() {
+        #expect(
+            read("notifications: { url: 'rabbit://h/', queue: notifications.info }").problems == [
+                "f.yaml:1:45: queue 'notifications.info' is oslo's own for that topic: consuming it would take messages from others; use a name of our own"
+            ])
+    }
+
+    @Test func notificationsNeedNames() {
+        #expect(
+            read("notifications: { url: 'rabbit://h/', exchanges: [], queue: '' }").problems == [
+                "f.yaml:1:49: notifications.exchanges must name at least one",
+                "f.yaml:1:60: a name in notifications.queue must have 1 to 200 bytes",
+            ])
+    }
+
+    // MARK: - Secrets
+
+    @Test(arguments: [
+        "notifications: rabbit://u:s3cret@h/", "notifications: { url: 'http://u:s3cret@h/' }",
+        "notifications: { url: 'rabbit://u:s3/cret@h/' }",
+        "notifications: { url: 's3cret' }", "notifications: { url: { 's3cret': 1 } }", "notifications: { url_file: url }",
+    ])
+    func noPartOfTheURLIsInAProblem(text: String) throws {
+        try folder.write("url", "s3cret://u:s3cret@h/")
+        let problems = read(text).problems
+        #expect(problems.count == 1)
+        #expect(!problems.joined().contains("s3"))
+        #expect(problems.joined().hasPrefix("f.yaml:1:"))
+    }
+
+    @Test func aURLFileThatIsNotThereIsNamed() {
+        #expect(
+            read("notifications: { url_file: nowhere }").problems == [
+                "f.yaml:1:28: cannot read \(folder.path)/nowhere: no such file or directory"
+            ])
+    }
+
+    // MARK: - Limits and TripleO
+
+    @Test func everyLimitHasAKeyAndARange() throws {
+        let keys = [
+            "forks", "forks_per_site", "images_at_once", "survey_max_age_seconds", "away_seconds", "backoff_seconds", "backoff_max_seconds",
+            "catalog_tries",
+            "stall_seconds",
+            "command_seconds", "publish_seconds", "node_line_bytes", "message_bytes", "odd_messages", "history", "touches_per_command",
+            "temporary_seconds", "drain_seconds", "status_clients",
+        ]
+        #expect(Mirror(reflecting: Limits()).children.count == keys.count, "a limit without a key")
+        for key in keys {
+            #expect(read("limits: { \(key): x }").problems.count == 1)
+            let problem = try #require(read("limits: { \(key): -1 }").problems.first)
+            #expect(problem.contains("limits.\(key) must be a whole number from "))
+        }
+        #expect(
+            read("limits: { fork: 3 }").problems == ["f.yaml:1:11: unknown key 'fork' in limits; did you mean 'forks'?"])
+    }
+
+    @Test func tripleOParametersGiveTheTTLs() throws {
+        try folder.write(
+            "nova-cache-environment.yaml",
+            """
+            resource_registry: { "OS::TripleO::X": y.yaml }
+            parameter_defaults:
+              NovaImageCacheTTL: 2592000
+              ComputeSite1Parameters:
+                 NovaImageCacheTTL: 604800
+                 Other: [1]
+              ComputeSite2Parameters: { NovaImageCacheTTL: 3600 }
+              CloudName: overcloud
+            """)
+        let (configuration, problems) = read("ttl: { environment: [nova-cache-environment.yaml], roles: { ComputeSite2: 2h } }")
+        #expect(problems == [])
+        #expect(configuration.ttl == TTLDefaults(seconds: 2_592_000, roles: ["ComputeSite1": 604_800, "ComputeSite2": 7200]))
+    }
+
+    @Test func wrongParametersAreToldWithTheirOwnFile() throws {
+        let path = try folder.write("e.yaml", "parameter_defaults:\n  NovaImageCacheTTL: never\n  AParameters: { NovaImageCacheTTL: 0 }\n")
+        #expect(
+            read("ttl: { environment: e.yaml }").problems == [
+                "\(path):2:22: NovaImageCacheTTL must be a whole number of at least 1, not 'never'",
+                "\(path):3:37: NovaImageCacheTTL of role A must be a whole number of at least 1, not '0'",
+            ])
+    }
+}

@@ -1,0 +1,132 @@
+import Engine
+import ForecacheModel
+import Planning
+import Rules
+import StrictYAML
+import Testing
+
+@testable import Daemon
+
+@Suite struct PlaybookTests {
+    private static let prefix = "tripleo_nova_image_cache_"
+    private let folder: Folder
+
+    init() throws { folder = try Folder() }
+
+    private func read(_ arguments: String...) throws(Refusal) -> PlaybookArguments {
+        try PlaybookArguments.read(arguments, environment: folder.environment)
+    }
+
+    private func problems(_ arguments: String...) -> [String] {
+        do throws(Refusal) {
+            _ = try PlaybookArguments.read(arguments, environment: folder.environment)
+            return []
+        } catch {
+            #expect(error.exitCode == 78)
+            return (error.message ?? "").split(separator: "\n").map(String.init)
+        }
+    }
+
+    @Test func theArgumentFileOfTheDocumentIsUnderstood() throws {
+        let path = try folder.write(
+            "dcn1_nova_cache_args.yml",
+            """
+            tripleo_nova_image_cache_use_proxy: true
+            tripleo_nova_image_cache_proxy_hostname: dcn1-compute-1
+            tripleo_nova_image_cache_proxy_network: storage
+            tripleo_nova_image_cache_ignore_proxy_error: "yes"
+            tripleo_nova_image_cache_proxy_concurrency: 3
+            tripleo_nova_image_cache_images:
+              - id: 07bc2424-753b-4f65-9da5-5a99d8383fe6
+              - id: d5187afa-c821-4f22-aa4b-4e76382bef86
+                state: present
+            tripleo_nova_image_cache_plan: dcn1
+            somebody_elses: 1
+            """)
+        let arguments = try read("@\(path)")
+        #expect(arguments.images == ["07bc2424-753b-4f65-9da5-5a99d8383fe6", "d5187afa-c821-4f22-aa4b-4e76382bef86"])
+        #expect((arguments.usesProxy, arguments.ignoresProxyError) == (true, true))
+        #expect((arguments.proxyHost, arguments.proxyNetwork) == ("dcn1-compute-1", "storage"))
+        #expect((arguments.proxyConcurrency, arguments.plan) == (3, "dcn1"))
+    }
+
+    @Test func pairsAndJSONAreUnderstoodAndTheLastWins() throws {
+        let arguments = try read(
+            #"{"tripleo_nova_image_cache_images": [{"id": "a"}], "tripleo_nova_image_cache_plan": "dcn1"}"#,
+            "tripleo_nova_image_cache_plan='dcn2' tripleo_nova_image_cache_use_proxy=1",
+            #"tripleo_nova_image_cache_images=[{"id": "b c"}, {'id': 'd'}]"#)
+        #expect(arguments.images == ["b c", "d"])
+        #expect((arguments.plan, arguments.usesProxy) == ("dcn2", true))
+    }
+
+    @Test func anyOtherStateIsAnError() throws {
+        let path = try folder.write("a.yml", "\(Self.prefix)images:\n  - id: x\n    state: absent\n  - state: present\n")
+        #expect(
+            problems("@\(path)") == [
+                "\(path):3:12: state must be present, not 'absent': forecache never removes base files, Nova does",
+                "\(path):4:5: an image needs the key 'id'",
+            ])
+    }
+
+    @Test func slipsAreErrorsAndOthersVariablesAreNot() {
+        #expect(
+            problems("\(Self.prefix)proxy_host_name=x tripleo_nova_image_cach_images=y other=z \(Self.prefix)use_proxy=maybe") == [
+                "-e:1:1: \(Self.prefix)use_proxy must be true or false, not 'maybe'",
+                "-e:1:1: unknown key 'tripleo_nova_image_cach_images' in the playbook's arguments; did you mean '\(Self.prefix)images'?",
+                "-e:1:1: unknown key '\(Self.prefix)proxy_host_name' in the playbook's arguments; did you mean '\(Self.prefix)proxy_hostname'?",
+            ])
+        #expect(problems("nonsense") == ["-e:1:1: extra variables are @FILE or key=value, not 'nonsense'"])
+        #expect(problems("@/nowhere.yml") == ["/nowhere.yml:1:1: cannot read /nowhere.yml: no such file or directory"])
+    }
+
+    // MARK: - Hands
+
+    private func policy() -> Policy {
+        let hosts = ["a0", "a1"].map { Host(name: HostName($0), site: "a", role: "Compute", address: "192.0.2.1") }
+        return Policy(rules: RuleSet(rules: []), fleet: Fleet(sites: [Site(name: "a", hosts: hosts)]), defaults: PlanningDefaults())
+    }
+
+    private func refusal(_ body: () throws(Refusal) -> Void) -> Refusal? {
+        do throws(Refusal) {
+            try body()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test func theProxyOfTheArgumentsBecomesTheSeed() throws {
+        var playbook = PlaybookArguments()
+        (playbook.usesProxy, playbook.proxyHost, playbook.proxyConcurrency) = (true, "a1", 2)
+        let hands = try Hands(playbook, forks: 7)
+        let applied = try hands.applied(to: policy())
+        #expect(hands.via == .proxy)
+        #expect(applied.fleet.site("a")?.settings.seed == "a1")
+        #expect(applied.fleet.site("a")?.settings.forks == 7)
+        #expect(applied.defaults.copiesAtOnce == 2)
+        #expect(!applied.defaults.copyFallsBackToGlance, "the playbook stops unless ignore_proxy_error is set")
+        playbook.ignoresProxyError = true
+        #expect(try Hands(playbook).applied(to: policy()).defaults.copyFallsBackToGlance)
+    }
+
+    @Test func aProxyHostAloneMeansProxy() throws {
+        let hands = try Hands(PlaybookArguments(), proxyHost: "a1")
+        #expect(hands.via == .proxy)
+        #expect(try hands.applied(to: policy()).fleet.site("a")?.settings.seed == "a1")
+    }
+
+    @Test func aProxyThatIsNotThereIsAnErrorBeforeAnythingMoves() {
+        let refusal = refusal { () throws(Refusal) in _ = try Hands(PlaybookArguments(), proxyHost: "a2").applied(to: policy()) }
+        #expect(refusal?.exitCode == 1)
+        #expect(
+            refusal?.message
+                == "proxy host 'a2' is not among the 2 compute hosts that were selected; did you mean 'a0'?; nothing was moved")
+    }
+
+    @Test func contradictionsAndLaterWaysAreUsageErrors() {
+        #expect(refusal { () throws(Refusal) in _ = try Hands(PlaybookArguments(), via: .direct, proxyHost: "a1") }?.exitCode == 64)
+        #expect(
+            refusal { () throws(Refusal) in _ = try Hands(PlaybookArguments(), via: .relay) }?.message
+                == "--via relay is not available in this version yet; use direct or proxy")
+    }
+}

@@ -1,0 +1,119 @@
+import ForecacheModel
+import StrictYAML
+import Testing
+
+@testable import Daemon
+
+@Suite struct SetupTests {
+    private let folder: Folder
+
+    init() throws { folder = try Folder() }
+
+    private static let inventory = """
+        dcn1_nova_compute:
+          hosts:
+            a0: { ansible_host: 192.0.2.10, internal_api_ip: 192.0.2.110, storage_ip: 192.0.2.210 }
+            a1: { ansible_host: 192.0.2.11 }
+          vars: { tripleo_role_name: Compute }
+        nova_compute: { children: { dcn1_nova_compute: {} } }
+        dcn1: { children: { dcn1_nova_compute: {} } }
+        """
+
+    private func options(_ change: (inout Setup.Options) -> Void = { _ in }) -> Setup.Options {
+        var options = Setup.Options(environment: folder.environment)
+        options.inventory = ["\(folder.path)/inventories"]
+        change(&options)
+        return options
+    }
+
+    private func refusal(_ options: Setup.Options) -> Refusal? {
+        do throws(Refusal) {
+            _ = try Setup.load(options)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test func filesOfADirectoryComeInNameOrderWithThoseOfItsDirectories() throws {
+        for name in ["b/c.yaml", "a.yaml", "d.yml", ".hidden/x.yaml", "group_vars/all.yaml", "b/e.txt", "b/.f.yaml"] {
+            try folder.write("in/\(name)", name)
+        }
+        var problems = Problems()
+        let files = OperatorFiles(environment: folder.environment)
+        let found = files.texts(
+            at: "\(folder.path)/in/", where: { $0.hasSuffix(".yaml") || $0.hasSuffix(".yml") }, entering: { $0 == "b" }, &problems)
+        #expect(problems.isEmpty)
+        #expect(found.map(\.path) == ["a.yaml", "b/c.yaml", "b/.f.yaml", "d.yml"].map { "\(folder.path)/in/\($0)" }.sorted())
+        #expect(found.first?.text == "a.yaml")
+    }
+
+    @Test func everyUnreadableFileIsNamed() throws {
+        var problems = Problems()
+        let files = OperatorFiles(environment: folder.environment)
+        try folder.write("in/a.yaml", "\u{FFFD}")
+        for path in ["/nowhere/a", "/nowhere/b"] { _ = files.texts(at: path, where: { _ in true }, &problems) }
+        #expect(
+            problems.list.map(\.message) == [
+                "cannot read /nowhere/a: no such file or directory", "cannot read /nowhere/b: no such file or directory",
+            ])
+    }
+
+    @Test func pathsAreExpanded() {
+        let files = OperatorFiles(environment: ["HOME": "/home/u"])
+        #expect(files.absolute("~/x", from: "/etc") == "/home/u/x")
+        #expect(files.absolute("~", from: "/etc") == "/home/u")
+        #expect(files.absolute("x", from: "/etc") == "/etc/x")
+        #expect(files.absolute("/x", from: "/etc") == "/x")
+        #expect(OperatorFiles.parent(of: "/a") == "/")
+        #expect(OperatorFiles.parent(of: "a") == ".")
+    }
+
+    @Test func inventoriesInSubdirectoriesAreMerged() throws {
+        try folder.write("inventories/dcn1/inventory.yaml", Self.inventory)
+        try folder.write("inventories/group_vars/all/deep/ssh.yml", "ansible_user: deep\n")
+        let setup = try Setup.load(options())
+        #expect(setup.fleet.hosts.map(\.name) == ["a0", "a1"])
+        #expect(setup.fleet.hosts.first?.ssh.user == "deep")
+        #expect(setup.fleet.hosts.first?.file == "\(folder.path)/inventories/dcn1/inventory.yaml")
+    }
+
+    @Test func theProxyNetworkDecidesThePeerAddress() throws {
+        try folder.write("inventories/a.yaml", Self.inventory)
+        #expect(try Setup.load(options()).fleet.host("a0")?.peerAddress == "192.0.2.110")
+        let setup = try Setup.load(options { $0.peerNetwork = "storage" })
+        #expect(setup.fleet.host("a0")?.peerAddress == "192.0.2.210")
+        #expect(setup.configuration.peer.network == "storage")
+    }
+
+    @Test func namesThatTheInventoryLacksAreUsageErrorsAllAtOnce() throws {
+        try folder.write("inventories/a.yaml", Self.inventory)
+        let refusal = refusal(
+            options {
+                $0.sites = ["dcn2"]
+                $0.roles = ["Computer"]
+                $0.plan = "elsewhere"
+            })
+        #expect(refusal?.exitCode == 64)
+        #expect(
+            refusal?.message == """
+                tripleo_nova_image_cache_plan names site 'elsewhere', but --site names dcn2
+                the inventory has no site 'elsewhere'; it has dcn1
+                the inventory has no role 'Computer'; did you mean 'Compute'?
+                """)
+    }
+
+    @Test func problemsOfAllFilesComeAtOnce() throws {
+        try folder.write("inventories/a.yaml", "- 1\n")
+        let rule = "  - { name: twice, match: { always: true } }\n"
+        try folder.write("rules/a.yaml", "apiVersion: forecache/v1\nrules:\n\(rule)\(rule)")
+        let config = try folder.write("f.yaml", "stat: 1\nrules: [rules, missing]\n")
+        let refusal = refusal(options { $0.file = config })
+        #expect(refusal?.exitCode == 78)
+        let lines = (refusal?.message ?? "").split(separator: "\n")
+        #expect(lines.contains { $0.hasPrefix("\(config):1:1: unknown key 'stat' in the configuration; did you mean 'state'?") })
+        #expect(lines.contains { $0.hasPrefix("\(folder.path)/inventories/a.yaml:1:1: an inventory must be a mapping") })
+        #expect(lines.contains { $0.hasPrefix("\(folder.path)/rules/a.yaml:4:") && $0.contains("twice") })
+        #expect(lines.contains { $0.contains("cannot read \(folder.path)/missing: no such file or directory") })
+    }
+}
