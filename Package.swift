@@ -38,6 +38,7 @@ let floor1: [Target] = [
 ]
 
 let floor2: [Target] = [
+    .target(name: "Inspection", dependencies: ["ForecacheModel"], swiftSettings: strict),
     .target(name: "Inventory", dependencies: ["ForecacheModel", "StrictYAML"], swiftSettings: strict),
     .target(name: "Notifications", dependencies: ["ForecacheModel"], swiftSettings: strict),
     .target(name: "Planning", dependencies: ["ForecacheModel", crypto], swiftSettings: strict),
@@ -45,7 +46,9 @@ let floor2: [Target] = [
 ]
 
 let floor3: [Target] = [
-    .target(name: "Engine", dependencies: ["ForecacheModel", "Notifications", "Planning", "Rules", logging], swiftSettings: strict)
+    .target(
+        name: "Engine", dependencies: ["ForecacheModel", "Inspection", "Notifications", "Planning", "Rules", logging], swiftSettings: strict
+    )
 ]
 
 let floor4: [Target] = [
@@ -93,6 +96,7 @@ let side: [Target] = [
 let tests: [Target] = [
     .testTarget(name: "TidyTests", swiftSettings: strict),
     .testTarget(name: "StrictYAMLTests", dependencies: ["StrictYAML"], swiftSettings: strict),
+    .testTarget(name: "InspectionTests", dependencies: ["Inspection"], swiftSettings: strict),
     .testTarget(
         name: "InventoryTests", dependencies: ["ForecacheModel", "Inventory", "StrictYAML"], exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
@@ -124,7 +128,8 @@ let tests: [Target] = [
     .testTarget(name: "OpenStackLabTests", dependencies: ["Engine", "ForecacheModel", "OpenStackAPI", logging], swiftSettings: strict),
     .testTarget(name: "RabbitMQSourceTests", dependencies: ["Engine", "ForecacheModel", "RabbitMQSource", logging], swiftSettings: strict),
     .testTarget(
-        name: "SSHFleetLabTests", dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "Planning", "SSHFleet", crypto, logging],
+        name: "SSHFleetLabTests",
+        dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "Planning", "SSHFleet", crypto, logging],
         swiftSettings: strict),
 ]
 

@@ -195,6 +195,7 @@ private struct StepWork: Sendable {
         case .fresh(let since): outcome(.existing, touchedAt: since)
         case .dryRun: outcome(.skipped, reason: "rule \(step.rule) is in dry-run mode")
         case .unsupported(let reason): outcome(.unsupported, reason: reason)
+        case .refused(let reason): outcome(.failed, reason: reason, failure: .permanent)
         case .unreachable(let reason): outcome(.failed, reason: reason, failure: .retriable)
         }
     }

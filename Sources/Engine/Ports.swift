@@ -65,11 +65,7 @@ public protocol ImageCatalog: Sendable {
     func images(named name: String?) async throws(Failure) -> [ImageFacts]
     /// A token that lives long enough to start a download, and the URL on the given endpoint (nil: the catalog's).
     func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant
-}
-
-/// Parts of an image's bytes, for a look before anything is moved.
-public protocol ImageBytes: Sendable {
-    /// Exactly the bytes of the range, which is not empty and lies inside the image.
+    /// Exactly the bytes of a range, which is not empty and lies inside the image: for a look before anything is moved.
     func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8]
 }
 

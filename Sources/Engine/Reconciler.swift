@@ -10,6 +10,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     let ledger: any Ledger
     let policy: CurrentPolicy
     let surveyor: Surveyor<C>
+    let inspection: ImageInspection
     let executor: PlanExecutor<C>
     let counters: EngineCounters
     let clock: C
@@ -23,6 +24,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         self.ledger = ledger
         self.policy = policy
         self.surveyor = surveyor
+        self.inspection = ImageInspection(catalog: catalog)
         self.executor = executor
         self.counters = counters
         self.clock = clock
@@ -50,7 +52,11 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
             let decision = policy.rules.decide(facts, fleet: policy.fleet, now: clock.now.date)
             let observed = await surveyor.observations(of: enforcedHosts(decision, policy.fleet))
             if Task.isCancelled { return .stopped }
-            let plan = Planner.plan(decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults)
+            var plan = Planner.plan(decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults)
+            if plan.movesBytes, let refusal = try await inspection.refusal(of: facts) {
+                logger.warning("refused", metadata: ["image": "\(id)", "name": "\(facts.name.printable)", "reason": "\(refusal)"])
+                plan = plan.refusing(refusal)
+            }
             try await ledger.record(decision, ttlSeconds: plan.ttlByHost, at: clock.now.date)
             try check(plan, policy.fleet, observed)
             log(decision, plan, cause)
@@ -79,9 +85,8 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     private func execute(_ plan: Plan, _ fleet: Fleet) async throws(Failure) -> [Outcome] {
         let busy = plan.steps.filter { !$0.isAtRest }.map(\.host)
         if !busy.isEmpty { try await ledger.recordStarted(plan.image.id, on: busy, at: clock.now.date) }
-        let outcomes = await executor.execute(plan, fleet: fleet, report: { counters.report($0) }) { outcome in
-            await settle(outcome, of: plan.image)
-        }
+        let outcomes = await executor.execute(
+            plan, fleet: fleet, report: { counters.report($0) }, settled: { await settle($0, of: plan.image) })
         // What was left alone is one transaction, and no news.
         let hosts = Set(busy)
         try await ledger.record(outcomes.filter { !hosts.contains($0.host) }, at: clock.now.date)

@@ -36,6 +36,7 @@ public actor Resync<C: Clock> where C.Instant == WallInstant {
                 try await queueEverything()
                 failures = 0
             } catch {
+                guard error.kind != .cancelled else { return }
                 failures += 1
                 // Glance being away is common at start-up; the events keep coming meanwhile.
                 pause = min(interval, .seconds(5 * failures))

@@ -28,6 +28,10 @@ public struct RetryingCatalog<C: Clock>: ImageCatalog where C.Instant == WallIns
         try await retried { () async throws(Failure) in try await catalog.download(of: id, endpoint: endpoint) }
     }
 
+    public func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] {
+        try await retried { () async throws(Failure) in try await catalog.bytes(of: id, in: range) }
+    }
+
     private func retried<Answer: Sendable>(_ ask: () async throws(Failure) -> Answer) async throws(Failure) -> Answer {
         for attempt in 1..<limits.catalogTries {
             do throws(Failure) {

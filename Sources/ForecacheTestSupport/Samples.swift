@@ -11,10 +11,11 @@ public enum Samples {
         return id
     }
 
-    /// An active, public qcow2 image of 1 MiB with a sha512 digest.
+    /// An active, public raw image of 1 MiB with a sha512 digest.
     public static func image(_ number: Int, name: String? = nil, tags: [String] = [], properties: [String: String] = [:]) -> ImageFacts {
         ImageFacts(
-            id: imageID(number), name: name ?? "image-\(number)", visibility: "public", owner: "owner", sizeBytes: 1 << 20,
+            id: imageID(number), name: name ?? "image-\(number)", visibility: "public", owner: "owner", diskFormat: "raw",
+            sizeBytes: 1 << 20,
             digest: Digest(.sha512, hex: String(repeating: "ab", count: 64)), tags: tags, properties: properties,
             createdAt: Date(timeIntervalSince1970: 1_700_000_000), updatedAt: Date(timeIntervalSince1970: 1_700_000_000))
     }

@@ -5,6 +5,7 @@ import FoundationEssentials
 /// Glance's records as a test writes them.
 public actor ScriptedCatalog: ImageCatalog {
     private var records: [ImageID: ImageFacts] = [:]
+    private var heads: [ImageID: [UInt8]] = [:]
     private var failure: Failure?
     public private(set) var reads = 0
 
@@ -29,6 +30,15 @@ public actor ScriptedCatalog: ImageCatalog {
     public func images(named name: String?) async throws(Failure) -> [ImageFacts] {
         if let failure { throw failure }
         return records.values.filter { name == nil || $0.name == name }.sorted { $0.id < $1.id }
+    }
+
+    /// What an image begins with, for inspection; without it an image is zeros, which are raw.
+    public func put(head: [UInt8], of id: ImageID) { heads[id] = head }
+
+    public func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] {
+        if let failure { throw failure }
+        let head = heads[id] ?? []
+        return range.map { $0 < head.count ? head[Int($0)] : 0 }
     }
 
     public func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant {

@@ -6,7 +6,7 @@ public import Logging
 /// Glance's records, asked through Keystone's catalog. Any number of callers may ask at once; each call ends soon after its task is cancelled.
 ///
 /// Source: Glance's api-ref v2, "List images", "Show image", "Download binary image data".
-public final class OpenStackCatalog: ImageCatalog, ImageBytes {
+public final class OpenStackCatalog: ImageCatalog {
     private let credentials: Credentials
     private let http: HTTPClient
     let keystone: Keystone

@@ -13,6 +13,32 @@ public struct Plan: Hashable, Sendable, Codable {
     }
 
     public var steps: [Step] { sites.flatMap(\.steps) }
+    /// True where bytes would be moved: then they are looked at first.
+    public var movesBytes: Bool {
+        steps.contains {
+            switch $0.action {
+            case .fetch, .copy: true
+            case .touch, .none: false
+            }
+        }
+    }
+
+    /// The same plan without any transfer: every host that would have received the bytes says why it does not.
+    public func refusing(_ reason: String) -> Plan {
+        var plan = self
+        for site in plan.sites.indices {
+            for step in plan.sites[site].steps.indices {
+                switch plan.sites[site].steps[step].action {
+                case .fetch, .copy:
+                    plan.sites[site].steps[step].action = .none(.refused(reason))
+                    plan.sites[site].steps[step].reasons.append(reason)
+                case .touch, .none: continue
+                }
+            }
+        }
+        return plan
+    }
+
     /// True where no step would change anything on any host.
     public var isEmpty: Bool { steps.allSatisfy(\.isAtRest) }
 }
@@ -66,6 +92,8 @@ public struct Step: Hashable, Sendable, Codable {
         case dryRun
         /// The host cannot use base files (rbd).
         case unsupported(String)
+        /// The image's own bytes must not be handed to Nova: a permanent failure.
+        case refused(String)
         /// The survey failed: a failure to be tried again.
         case unreachable(String)
     }

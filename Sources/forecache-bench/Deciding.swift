@@ -145,4 +145,8 @@ struct MadeUpCatalog: ImageCatalog {
     func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant {
         throw Failure(.permanent, "a made-up image has no bytes")
     }
+
+    func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] {
+        throw Failure(.permanent, "a made-up image has no bytes")
+    }
 }

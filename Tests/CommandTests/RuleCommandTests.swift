@@ -112,7 +112,7 @@ import Testing
         try writeTests(expect: "{ dcn2: all }", image: "{ tag: [golden] }")
         let ended = try await program.run("rules", "test", "rules")
         #expect((ended.code, ended.output) == (78, ""))
-        #expect(ended.errors.contains("golden.test.yaml:4:47: unknown key 'tag' in image; did you mean 'tags'?"))
+        #expect(ended.errors.contains("golden.test.yaml:4:46: unknown key 'tag' in image; did you mean 'tags'?"))
         let inJSON = try await program.run("rules", "test", "rules", "--output", "json")
         #expect(inJSON.code == 78)
         #expect((try inJSON.json()["problems"] as? [Any])?.count == 1)

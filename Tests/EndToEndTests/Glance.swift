@@ -28,14 +28,17 @@ struct Glance {
         token = (response as? HTTPURLResponse)?.value(forHTTPHeaderField: "X-Subject-Token") ?? ""
     }
 
-    /// Creates an active public raw image of random bytes; its id.
-    func upload(_ name: String, bytes: Int = 3_000_000, tags: [String] = [], properties: [String: String] = [:]) async throws -> String {
+    /// Creates an active public image declared raw, of random bytes or the given ones; its id.
+    func upload(
+        _ name: String, bytes: Int = 3_000_000, content: Data? = nil, tags: [String] = [], properties: [String: String] = [:]
+    ) async throws -> String {
         var record: [String: Any] = ["name": name, "visibility": "public", "disk_format": "raw", "container_format": "bare", "tags": tags]
         for (key, value) in properties { record[key] = value }
         let created = try await call("POST", "/v2/images", json: record)
         guard let id = created["id"] as? String else { throw CommandFailed(description: "Glance made no image: \(created)") }
-        let random = Data((0..<bytes).map { _ in UInt8.random(in: 0...255) })
-        _ = try await call("PUT", "/v2/images/\(id)/file", body: random, type: "application/octet-stream")
+        // A first byte of zero keeps chance from making another format of it.
+        let body = content ?? Data([0] + (1..<bytes).map { _ in UInt8.random(in: 0...255) })
+        _ = try await call("PUT", "/v2/images/\(id)/file", body: body, type: "application/octet-stream")
         return id
     }
 

@@ -23,7 +23,7 @@ import Testing
         try await glance.removeTag("e2e-precache:dcn1", from: untagged)
         try await eventually("unwanted") { try Set(service.states(of: untagged).values) == ["unwanted"] }
         #expect(try lab.holders(of: untagged) == ["dcn1-compute-0", "dcn1-compute-1"])
-        for node in lab.nodes { #expect(try lab.temporaries(on: node).isEmpty) }
+        try await eventually("no temporaries are left") { try lab.nodes.allSatisfy { try lab.temporaries(on: $0).isEmpty } }
         #expect(try await service.stop(SIGTERM) == 0)
         try service.removeQueue()
     }
@@ -110,7 +110,22 @@ import Testing
         try await eventually("dcn2 is done") { try lab.holders(of: image) == ["dcn2-compute-0", "dcn2-compute-1"] }
         try await eventually("dcn1 failed") { try service.states(of: image)["dcn1-compute-0"] == "failed" }
         #expect(try service.error(of: image, on: "dcn1-compute-0").contains("space"))
-        for node in lab.nodes { #expect(try lab.temporaries(on: node).isEmpty) }
+        try await eventually("no temporaries are left") { try lab.nodes.allSatisfy { try lab.temporaries(on: $0).isEmpty } }
+        #expect(try await service.stop(SIGTERM) == 0)
+        try service.removeQueue()
+    }
+
+    @Test func anImageThatIsNotWhatItSaysReachesNoNode() async throws {
+        let lab = try Lab()
+        let (glance, service) = (try await Glance(lab), try Service(lab))
+        try await service.start()
+        let file = service.folder.appending(path: "hostile.qcow2").path
+        try run("/usr/bin/qemu-img", ["create", "-f", "qcow2", "-F", "raw", "-b", "/etc/passwd", file, "1M"])
+        let image = try await glance.upload("e2e hostile", content: try Data(contentsOf: URL(filePath: file)), tags: ["e2e-everywhere"])
+        try await eventually("refused") { try Set(service.states(of: image).values) == ["failed"] }
+        #expect(try service.error(of: image, on: lab.nodes[0]).contains("refused"))
+        #expect(try lab.holders(of: image).isEmpty)
+        try await eventually("no temporaries are left") { try lab.nodes.allSatisfy { try lab.temporaries(on: $0).isEmpty } }
         #expect(try await service.stop(SIGTERM) == 0)
         try service.removeQueue()
     }

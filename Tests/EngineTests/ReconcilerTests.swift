@@ -122,6 +122,21 @@ import Testing
         #expect(await world.holders(of: id) == ["dcn1-compute-1", "dcn1-compute-2"])
     }
 
+    @Test func anImageThatIsNotWhatItSaysReachesNoHost() async throws {
+        let world = try World(sites: 1, hostsPerSite: 2)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        // A qcow2 that was declared raw: Nova would hand it to an instance as a disk, and QEMU would open what it names.
+        await world.catalog.put(head: Array("QFI".utf8) + [0xFB, 0, 0, 0, 3], of: id)
+        guard case .again(let reason, isPermanent: true) = await world.reconciler.reconcile(id, cause: .event) else {
+            Issue.record("a hostile image is a permanent failure")
+            return
+        }
+        #expect(reason.contains("is refused"))
+        #expect(await world.holders(of: id).isEmpty)
+        #expect(await world.hosts.operations.isEmpty)
+        #expect(try await Set(world.states(of: id).values) == [.failed])
+    }
+
     @Test func anImageThatIsNotActiveIsLeftAlone() async throws {
         let world = try World()
         await world.catalog.put(Samples.image(1, tags: ["golden"]))

@@ -9,7 +9,7 @@ import Testing
     private static let floors: [String: Int] = [
         "CCurl": 0, "CRabbitMQ": 0, "CSSH2": 0,
         "ForecacheModel": 1, "StrictYAML": 1,
-        "Inventory": 2, "Notifications": 2, "Planning": 2, "Rules": 2,
+        "Inspection": 2, "Inventory": 2, "Notifications": 2, "Planning": 2, "Rules": 2,
         "Engine": 3,
         "OpenStackAPI": 4, "RabbitMQSource": 4, "SQLiteLedger": 4, "SSHFleet": 4, "StatusServer": 4,
         "Daemon": 5,

@@ -12,6 +12,7 @@ public struct ByHand: Sendable {
     private let peerNetwork: String
     private let catalog: any ImageCatalog
     private let hosts: any HostOperations
+    private let inspection: ImageInspection
     private let logger: Logger
 
     /// `peerNetwork` is what the policy's fleet was read with, for messages.
@@ -23,6 +24,7 @@ public struct ByHand: Sendable {
         self.peerNetwork = peerNetwork
         self.catalog = catalog
         self.hosts = hosts
+        self.inspection = ImageInspection(catalog: catalog)
         self.logger = logger
     }
 
@@ -93,8 +95,10 @@ public struct ByHand: Sendable {
         if targets != .rules, !refusals.isEmpty { throw .failed(Failure(.permanent, refusals.joined(separator: "\n"))) }
         let wanted = Set(decisions.flatMap { $0.placements.filter { $0.mode == .enforce }.map(\.host) })
         let observed = await HostObserver(hosts: hosts, forks: limits.forks).observe(policy.fleet.hosts.filter { wanted.contains($0.name) })
-        let plans = decisions.map {
-            Planner.plan($0, fleet: policy.fleet, observed: observed, defaults: policy.defaults, touchesFreshFiles: true)
+        var plans: [Plan] = []
+        for decision in decisions {
+            let plan = Planner.plan(decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults, touchesFreshFiles: true)
+            plans.append(try await inspected(plan))
         }
         for plan in plans {
             let violations = PlanCheck.violations(plan, fleet: policy.fleet, observed: observed)
@@ -108,6 +112,15 @@ public struct ByHand: Sendable {
         }
         if Task.isCancelled { throw .failed(Failure(.cancelled, "told to stop before anything was moved")) }
         return plans
+    }
+
+    private func inspected(_ plan: Plan) async throws(Refusal) -> Plan {
+        guard plan.movesBytes else { return plan }
+        do throws(Failure) {
+            return try await inspection.refusal(of: plan.image).map { plan.refusing($0) } ?? plan
+        } catch {
+            throw Refusal(error)
+        }
     }
 
     private func noPeerAddress(_ host: ForecacheModel.Host) -> String {

@@ -260,6 +260,7 @@ quote() {
 
 # die KIND DETAIL [MORE MEMBERS]. Progress ends first, so that the error is the last line.
 die() {
+    trap '' TERM HUP INT
     quote "$2"
     stop_progress
     printf '{"event":"error","kind":"%s"%s,"detail":"%s"}\n' "$1" "${3:-}" "$quoted"
