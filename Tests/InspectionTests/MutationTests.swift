@@ -23,7 +23,7 @@ import Testing
             ($0.declared, try QemuImg.create($0.qemu, $0.options, size: "1M"))
         }
         all.append(
-            ("luks", try QemuImg.create("luks", ["--object", "secret,id=k,data=abc", "-o", "key-secret=k,iter-time=10"], size: "64K")))
+            ("luks", HandMade.luks()))
         all.append(("qed", try QemuImg.create("qed", size: "1M")))
         all.append(("vmdk", try HandMade.vmdkWithFooter()))
         all.append(("vmdk", Array(HandMade.goodDescriptor.utf8)))
