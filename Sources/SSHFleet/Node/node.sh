@@ -260,7 +260,6 @@ quote() {
 
 # die KIND DETAIL [MORE MEMBERS]. Progress ends first, so that the error is the last line.
 die() {
-    trap '' TERM HUP INT
     quote "$2"
     stop_progress
     printf '{"event":"error","kind":"%s"%s,"detail":"%s"}\n' "$1" "${3:-}" "$quoted"
@@ -422,7 +421,9 @@ interrupted() {
 }
 
 # PPid is read from `status`, where the kernel escapes the process's own choice of name; in `stat` it could forge lines.
+# The worker stands still meanwhile: it must not take the end of its tool for a failure and tell of that as well.
 end_children() {
+    kill -s STOP "$worker" 2>/dev/null
     for signal in TERM KILL; do
         family=$(grep -s '^PPid:' /proc/[0-9]*/status | awk -F '[/:\t ]+' -v root="$1" '
             { parent[$3] = $NF }
@@ -430,7 +431,7 @@ end_children() {
                   for (i = 0; i < 50 && up in parent; i++) { up = parent[up]; if (up == root) { print pid; break } } } }')
         [ "$1" = "$$" ] || family="$family $1"
         # shellcheck disable=SC2086
-        [ -z "$family" ] || kill -s "$signal" $family 2>/dev/null
+        [ -z "$family" ] || { kill -s "$signal" $family; kill -s CONT $family; } 2>/dev/null
         wait "$worker"
     done
 }
