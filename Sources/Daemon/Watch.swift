@@ -138,7 +138,7 @@ private struct DrainingService: Service {
             group.addTask {
                 // Throws on cancellation, which is how the group ends when the body has.
                 try? await gracefulShutdown()
-                guard !Task.isCancelled else { return try await Task.sleep(for: .seconds(0)) }
+                try Task.checkCancellation()
                 await drain()
                 try await Task.sleep(for: deadline)
             }

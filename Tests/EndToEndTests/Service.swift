@@ -110,21 +110,20 @@ final class Service {
             Self.binary, words + ["--config", folder.appending(path: "forecache.yaml").path], environment: environment, allow: [0, 1, 2])
     }
 
-    /// The placements of an image in `status --output json`: state by host.
+    /// State by host, as `status --output json` has it.
     func states(of image: String) throws -> [String: String] {
-        let text = try command(["status", "--output", "json"])
-        let report = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
-        let images = report?["images"] as? [[String: Any]] ?? []
-        let rows = images.first { $0["id"] as? String == image }?["placements"] as? [[String: Any]] ?? []
-        return Dictionary(rows.map { ($0["host"] as? String ?? "", $0["state"] as? String ?? "") }) { first, _ in first }
+        Dictionary(try placements(of: image).map { ($0["host"] as? String ?? "", $0["state"] as? String ?? "") }) { first, _ in first }
     }
 
     func error(of image: String, on host: String) throws -> String {
+        try placements(of: image).first { $0["host"] as? String == host }?["error"] as? String ?? ""
+    }
+
+    private func placements(of image: String) throws -> [[String: Any]] {
         let text = try command(["status", "--output", "json"])
         let report = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
         let images = report?["images"] as? [[String: Any]] ?? []
-        let rows = images.first { $0["id"] as? String == image }?["placements"] as? [[String: Any]] ?? []
-        return rows.first { $0["host"] as? String == host }?["error"] as? String ?? ""
+        return images.first { $0["id"] as? String == image }?["placements"] as? [[String: Any]] ?? []
     }
 
     private var environment: [String: String] {
