@@ -58,14 +58,16 @@ public struct Placement: Hashable, Sendable, Codable {
     public var mode: RuleMode
     /// 0…100, higher first.
     public var priority: Int
-    public var via: Via?
+    /// The rule's own `deliver:`; what it leaves out is the site's.
+    public var deliver: DeliverySettings
     /// The rule's own `ttl:`; nil leaves it to the host's.
     public var ttlSeconds: Int?
     public var reasons: [String]
 
     public init(
         image: ImageID, site: SiteName, role: RoleName, host: HostName, rule: String, alsoWantedBy: [String] = [],
-        mode: RuleMode = .enforce, priority: Int = 50, via: Via? = nil, ttlSeconds: Int? = nil, reasons: [String] = []
+        mode: RuleMode = .enforce, priority: Int = 50, deliver: DeliverySettings = DeliverySettings(), ttlSeconds: Int? = nil,
+        reasons: [String] = []
     ) {
         self.image = image
         self.site = site
@@ -75,7 +77,7 @@ public struct Placement: Hashable, Sendable, Codable {
         self.alsoWantedBy = alsoWantedBy
         self.mode = mode
         self.priority = priority
-        self.via = via
+        self.deliver = deliver
         self.ttlSeconds = ttlSeconds
         self.reasons = reasons
     }

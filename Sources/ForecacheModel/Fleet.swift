@@ -84,7 +84,8 @@ public struct Host: Hashable, Sendable, Codable {
 public struct SiteSettings: Hashable, Sendable, Codable {
     /// An inventory group that defines the site's hosts, instead of a stack.
     public var group: String?
-    public var via: Via?
+    /// What counts where the rule says nothing else.
+    public var deliver: DeliverySettings
     /// How many hosts of the site work at once.
     public var forks: Int?
     /// Glance endpoint that this site's hosts use, instead of the catalog's.
@@ -93,16 +94,20 @@ public struct SiteSettings: Hashable, Sendable, Codable {
     public var seed: HostName?
     /// Bytes to leave free on each host.
     public var keepFreeBytes: Int64?
+    /// The host aggregate that `nova-api` sends images to; nil: the one of the site's own name.
+    public var aggregate: String?
 
     public init(
-        group: String? = nil, via: Via? = nil, forks: Int? = nil, glance: String? = nil, seed: HostName? = nil, keepFreeBytes: Int64? = nil
+        group: String? = nil, deliver: DeliverySettings = DeliverySettings(), forks: Int? = nil, glance: String? = nil,
+        seed: HostName? = nil, keepFreeBytes: Int64? = nil, aggregate: String? = nil
     ) {
         self.group = group
-        self.via = via
+        self.deliver = deliver
         self.forks = forks
         self.glance = glance
         self.seed = seed
         self.keepFreeBytes = keepFreeBytes
+        self.aggregate = aggregate
     }
 }
 

@@ -47,6 +47,8 @@ public struct Plan: Hashable, Sendable, Codable {
 public struct SitePlan: Hashable, Sendable, Codable {
     public var site: SiteName
     public var via: Via
+    /// Rule and site put together.
+    public var deliver: DeliverySettings
     /// Hosts that work at once.
     public var forks: Int
     /// Copies at once from one host.
@@ -59,10 +61,12 @@ public struct SitePlan: Hashable, Sendable, Codable {
     public var steps: [Step]
 
     public init(
-        site: SiteName, via: Via, forks: Int, copiesAtOnce: Int, glance: String? = nil, keepFreeBytes: Int64 = 0, steps: [Step]
+        site: SiteName, via: Via, deliver: DeliverySettings = DeliverySettings(), forks: Int, copiesAtOnce: Int, glance: String? = nil,
+        keepFreeBytes: Int64 = 0, steps: [Step]
     ) {
         self.site = site
         self.via = via
+        self.deliver = deliver
         self.forks = forks
         self.copiesAtOnce = copiesAtOnce
         self.glance = glance

@@ -74,10 +74,10 @@ public enum Planner {
     ) -> Plan {
         let bySite = Dictionary(grouping: decision.placements, by: \.site)
         let sites = fleet.sites.flatMap { site in
-            let byVia = Dictionary(grouping: bySite[site.name] ?? []) { $0.via ?? site.settings.via ?? defaults.via }
-            return byVia.keys.sorted { $0.rawValue < $1.rawValue }.map { via in
+            let byDelivery = Dictionary(grouping: bySite[site.name] ?? []) { $0.deliver.over(site.settings.deliver) }
+            return byDelivery.sorted { "\($0.key)" < "\($1.key)" }.map { deliver, placements in
                 SitePlanner(
-                    site: site, via: via, placements: byVia[via] ?? [], image: decision.image, observed: observed, defaults: defaults,
+                    site: site, deliver: deliver, placements: placements, image: decision.image, observed: observed, defaults: defaults,
                     touchesFreshFiles: touchesFreshFiles
                 ).plan()
             }
@@ -88,7 +88,7 @@ public enum Planner {
 
 private struct SitePlanner {
     let site: Site
-    let via: Via
+    let deliver: DeliverySettings
     let placements: [Placement]
     let image: ImageFacts
     let observed: [HostName: HostObservation]
@@ -96,11 +96,13 @@ private struct SitePlanner {
     let touchesFreshFiles: Bool
 
     func plan() -> SitePlan {
+        let via = deliver.via ?? defaults.via
         let forks = max(1, site.settings.forks ?? defaults.forks)
         var steps = placements.sorted { ($1.priority, $0.host) < ($0.priority, $1.host) }.map(localStep)
         if via == .proxy { steps = throughProxy(steps) }
         return SitePlan(
-            site: site.name, via: via, forks: forks, copiesAtOnce: max(1, defaults.copiesAtOnce ?? forks), glance: site.settings.glance,
+            site: site.name, via: via, deliver: deliver, forks: forks, copiesAtOnce: max(1, defaults.copiesAtOnce ?? forks),
+            glance: site.settings.glance,
             keepFreeBytes: site.settings.keepFreeBytes ?? defaults.keepFreeBytes, steps: steps)
     }
 

@@ -100,7 +100,8 @@ public struct RuleSet: Sendable {
         if let refusal = refusal(of: image) { return Decision(image: image, refusal: refusal) }
         let placements = fleet.hosts.map { host in
             Placement(
-                image: image.id, site: host.site, role: host.role, host: host.name, rule: byHandName, via: via, reasons: ["named by hand"])
+                image: image.id, site: host.site, role: host.role, host: host.name, rule: byHandName, deliver: DeliverySettings(via: via),
+                reasons: ["named by hand"])
         }
         return Decision(image: image, placements: placements.sorted { ($0.site, $0.host) < ($1.site, $1.host) })
     }
@@ -159,7 +160,8 @@ private struct Wants {
                     Placement(
                         image: image, site: site.name, role: host.role, host: host.name, rule: rules[winner].name,
                         alsoWantedBy: all.count == 1 ? [] : all.filter { $0 != winner }.map { rules[$0].name }, mode: rules[winner].mode,
-                        priority: rules[winner].priority, via: rules[winner].via, ttlSeconds: rules[winner].ttlSeconds,
+                        priority: rules[winner].priority, deliver: DeliverySettings(via: rules[winner].via),
+                        ttlSeconds: rules[winner].ttlSeconds,
                         reasons: verdicts[winner].reasons))
             }
             placements[start...].sort { $0.host < $1.host }

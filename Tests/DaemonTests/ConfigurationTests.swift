@@ -48,7 +48,9 @@ import Testing
         #expect((notifications.queue, notifications.prefetch) == ("mine", 7))
         #expect(configuration.inventory == ["\(folder.path)/inventories/", "/abs"])
         #expect(configuration.hostsGroup == "compute")
-        let dcn1 = SiteSettings(group: "g", via: .proxy, forks: 3, glance: "http://10.0.0.9:9292", seed: "h1", keepFreeBytes: 20 << 30)
+        let dcn1 = SiteSettings(
+            group: "g", deliver: DeliverySettings(via: .proxy), forks: 3, glance: "http://10.0.0.9:9292", seed: "h1",
+            keepFreeBytes: 20 << 30)
         #expect(configuration.sites == ["dcn1": dcn1, "dcn2": SiteSettings()])
         #expect(configuration.rules == ["\(folder.path)/rules/"])
         #expect(configuration.ttl == TTLDefaults(seconds: 43200, roles: ["ComputeSite1": 2_592_000]))

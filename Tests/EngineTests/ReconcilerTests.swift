@@ -112,7 +112,7 @@ import Testing
     }
 
     @Test func aCopyFallsBackToGlanceWhereTheProxyFails() async throws {
-        let world = try World(sites: 1, hostsPerSite: 3, settings: SiteSettings(via: .proxy))
+        let world = try World(sites: 1, hostsPerSite: 3, settings: SiteSettings(deliver: DeliverySettings(via: .proxy)))
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
         await world.hosts.inject(.full, on: "dcn1-compute-0")
         guard case .again = await world.reconciler.reconcile(id, cause: .event) else {

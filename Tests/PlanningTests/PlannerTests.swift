@@ -18,7 +18,8 @@ import Testing
             image: image,
             placements: fleet.hosts.map {
                 Placement(
-                    image: image.id, site: $0.site, role: $0.role, host: $0.name, rule: "golden", mode: mode, via: via, ttlSeconds: ttl,
+                    image: image.id, site: $0.site, role: $0.role, host: $0.name, rule: "golden", mode: mode,
+                    deliver: DeliverySettings(via: via), ttlSeconds: ttl,
                     reasons: ["tag \"golden\""])
             })
     }
@@ -85,7 +86,8 @@ import Testing
     }
 
     @Test func theOperatorsSeedComesFirst() {
-        let fleet = Samples.fleet(sites: 1, hosts: 2, settings: SiteSettings(via: .proxy, seed: "dcn1-compute-1"))
+        let fleet = Samples.fleet(
+            sites: 1, hosts: 2, settings: SiteSettings(deliver: DeliverySettings(via: .proxy), seed: "dcn1-compute-1"))
         let observed = Dictionary(uniqueKeysWithValues: fleet.hosts.map { ($0.name, survey($0.name)) })
         let plan = Planner.plan(
             decision(fleet), fleet: fleet, observed: observed, defaults: PlanningDefaults(copyFallsBackToGlance: false))

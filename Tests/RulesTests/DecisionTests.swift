@@ -125,7 +125,7 @@ import Testing
         #expect(decision.placements.map(\.host.rawValue) == Self.all)
         #expect(
             decision.placements.allSatisfy {
-                $0.rule == "by hand" && $0.via == .proxy && $0.mode == .enforce && $0.reasons == ["named by hand"]
+                $0.rule == "by hand" && $0.deliver.via == .proxy && $0.mode == .enforce && $0.reasons == ["named by hand"]
             })
         #expect(decision.refusal == nil)
     }

@@ -87,6 +87,6 @@ import Testing
         let image = try Fixtures.image("rhel-9.4", properties: ["os_type": "linux"])
         let decision = try rules().decide(image, fleet: Self.lab, now: Fixtures.now)
         #expect(decision.placements.count == 4)
-        #expect(decision.placements.allSatisfy { $0.mode == .dryRun && $0.via == .proxy && $0.rule == "recent-distributions" })
+        #expect(decision.placements.allSatisfy { $0.mode == .dryRun && $0.deliver.via == .proxy && $0.rule == "recent-distributions" })
     }
 }

@@ -60,7 +60,7 @@ enum Fixtures {
             var line = "\(placement.site) \(placement.role) \(placement.host): \(placement.rule)"
             if !placement.alsoWantedBy.isEmpty { line += ", also \(placement.alsoWantedBy.joined(separator: ", "))" }
             line += ", \(placement.mode.rawValue), priority \(placement.priority)"
-            if let via = placement.via { line += ", via \(via.rawValue)" }
+            if let via = placement.deliver.via { line += ", via \(via.rawValue)" }
             if let ttl = placement.ttlSeconds { line += ", ttl \(ttl)" }
             lines.append(line)
         }

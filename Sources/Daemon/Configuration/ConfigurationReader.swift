@@ -115,7 +115,7 @@ struct ConfigurationReader {
             }
             var site = SiteSettings()
             site.group = keys.take("group")?.string("group", &problems)
-            site.via = keys.take("via").flatMap { via($0) }
+            site.deliver.via = keys.take("via").flatMap { via($0) }
             site.forks = keys.take("forks")?.integer("forks", in: 1...10_000, &problems)
             site.glance = keys.take("glance")?.string("glance", &problems)
             site.seed = keys.take("seed")?.string("seed", &problems).map { HostName($0) }
