@@ -24,6 +24,7 @@ let lifecycle = package("ServiceLifecycle", of: "swift-service-lifecycle")
 let logging = package("Logging", of: "swift-log")
 let nio = package("NIOCore", of: "swift-nio")
 let unixSignals = package("UnixSignals", of: "swift-service-lifecycle")
+let asn1 = package("SwiftASN1", of: "swift-asn1")
 let yams = package("Yams", of: "Yams")
 
 let floor0: [Target] = [
@@ -38,17 +39,25 @@ let floor1: [Target] = [
 ]
 
 let floor2: [Target] = [
-    .target(name: "Inspection", dependencies: ["ForecacheModel"], swiftSettings: strict),
+    .target(name: "Inspection", dependencies: ["ForecacheModel", crypto], swiftSettings: strict),
     .target(name: "Inventory", dependencies: ["ForecacheModel", "StrictYAML"], swiftSettings: strict),
     .target(name: "Notifications", dependencies: ["ForecacheModel"], swiftSettings: strict),
     .target(name: "Planning", dependencies: ["ForecacheModel", crypto], swiftSettings: strict),
     .target(name: "Rules", dependencies: ["ForecacheModel", "StrictYAML"], swiftSettings: strict),
+    .target(name: "Signatures", dependencies: ["ForecacheModel", asn1, crypto], swiftSettings: strict),
 ]
 
 let floor3: [Target] = [
     .target(
-        name: "Engine", dependencies: ["ForecacheModel", "Inspection", "Notifications", "Planning", "Rules", logging], swiftSettings: strict
+        name: "Engine", dependencies: ["ForecacheModel", "Inspection", "Notifications", "Planning", "Rules", "Signatures", logging],
+        swiftSettings: strict
     )
+]
+
+let nodeParts = [
+    "common", "container", "convert", "copy", "digest", "directory", "fetch", "growing", "image", "listing", "lock", "publish", "read",
+    "receive", "release",
+    "streams", "supervise", "survey", "sweep", "touch", "transfer",
 ]
 
 let floor4: [Target] = [
@@ -58,7 +67,7 @@ let floor4: [Target] = [
     .target(
         name: "SSHFleet",
         dependencies: ["CSSH2", "Engine", "ForecacheModel", "Planning", crypto, cryptoExtras, heap, logging],
-        resources: [.embedInCode("Node/node.sh")], swiftSettings: strict),
+        resources: nodeParts.map { .embedInCode("Node/\($0).sh") }, swiftSettings: strict),
     .target(
         name: "StatusServer",
         dependencies: ["Engine", "ForecacheModel", httpTypes, hummingbird, hummingbirdCore, lifecycle, logging, nio],
@@ -69,8 +78,8 @@ let floor5: [Target] = [
     .target(
         name: "Daemon",
         dependencies: [
-            "Engine", "ForecacheModel", "Inventory", "Notifications", "OpenStackAPI", "Planning", "RabbitMQSource", "Rules",
-            "SQLiteLedger", "SSHFleet", "StatusServer", "StrictYAML", lifecycle, logging, unixSignals,
+            "Engine", "ForecacheModel", "Inspection", "Inventory", "Notifications", "OpenStackAPI", "Planning", "RabbitMQSource", "Rules",
+            "SQLiteLedger", "SSHFleet", "StatusServer", "StrictYAML", crypto, lifecycle, logging, unixSignals,
         ],
         swiftSettings: strict)
 ]
@@ -83,10 +92,10 @@ let floor6: [Target] = [
     .executableTarget(
         name: "forecache-bench",
         dependencies: [
-            "Engine", "ForecacheModel", "Notifications", "Planning", "RabbitMQSource", "Rules", "SQLiteLedger", "StrictYAML",
-            argumentParser, logging,
+            "Engine", "ForecacheModel", "Planning", "RabbitMQSource", "Rules", "SQLiteLedger", "SSHFleet", "StrictYAML", argumentParser,
+            crypto, logging,
         ],
-        resources: [.embedInCode("oslo_listener.py")], swiftSettings: strict),
+        resources: [.embedInCode("oslo_listener.py"), .embedInCode("delaying_relay.py")], swiftSettings: strict),
 ]
 
 let side: [Target] = [
@@ -96,7 +105,7 @@ let side: [Target] = [
 let tests: [Target] = [
     .testTarget(name: "TidyTests", swiftSettings: strict),
     .testTarget(name: "StrictYAMLTests", dependencies: ["StrictYAML"], swiftSettings: strict),
-    .testTarget(name: "InspectionTests", dependencies: ["Inspection"], swiftSettings: strict),
+    .testTarget(name: "InspectionTests", dependencies: ["ForecacheModel", "Inspection", crypto], swiftSettings: strict),
     .testTarget(
         name: "InventoryTests", dependencies: ["ForecacheModel", "Inventory", "StrictYAML"], exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
@@ -106,8 +115,13 @@ let tests: [Target] = [
     .testTarget(name: "RulesTests", dependencies: ["ForecacheModel", "Rules", "StrictYAML"], swiftSettings: strict),
     .testTarget(
         name: "EngineTests",
-        dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "Planning", "Rules", "SQLiteLedger", "StrictYAML", logging],
+        dependencies: [
+            "Engine", "ForecacheModel", "ForecacheTestSupport", "Notifications", "Planning", "Rules", "Signatures", "SQLiteLedger",
+            "StrictYAML",
+            logging,
+        ],
         swiftSettings: strict),
+    .testTarget(name: "SignaturesTests", dependencies: ["ForecacheModel", "Signatures"], swiftSettings: strict),
     .testTarget(
         name: "OpenStackAPITests", dependencies: ["Engine", "ForecacheModel", "OpenStackAPI", logging], exclude: ["fault_server.py"],
         swiftSettings: strict),
@@ -119,7 +133,10 @@ let tests: [Target] = [
         name: "StatusServerTests", dependencies: ["Engine", "ForecacheModel", "SQLiteLedger", "StatusServer", lifecycle, logging],
         swiftSettings: strict),
     .testTarget(
-        name: "DaemonTests", dependencies: ["Daemon", "Engine", "ForecacheModel", "Planning", "Rules", "StrictYAML"],
+        name: "DaemonTests",
+        dependencies: [
+            "Daemon", "Engine", "ForecacheModel", "ForecacheTestSupport", "Planning", "Rules", "SQLiteLedger", "StrictYAML", logging,
+        ],
         swiftSettings: strict),
     // The built program, without any server: FORECACHE_BINARY, else the one beside the tests.
     .testTarget(name: "CommandTests", dependencies: ["forecache"], swiftSettings: strict),
@@ -141,6 +158,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),

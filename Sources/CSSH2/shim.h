@@ -3,6 +3,7 @@
 #pragma once
 #include <errno.h>
 #include <libssh2.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -13,6 +14,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+// Blocks of 128 KiB and more get pages of their own for ever, which go back when they are freed. Left to itself, malloc moves this line up to the largest
+// block that was ever freed, and a fleet's surveys (large, all at once, soon gone) leave holes as large as all that is kept of them.
+static inline void cssh2_keep_large_blocks_apart(void) { (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024); }
 
 static inline int cssh2_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
 

@@ -30,8 +30,9 @@ public struct EventFeed: Sendable {
 
     /// Runs until cancelled, or until `most` lines were shown. Throws `.unreachable` where the broker cannot be subscribed to at all; a subscription that is
     /// lost later is made again.
-    public func run(most: Int?, note: @escaping @Sendable (String) -> Void, show: @escaping @Sendable (Line) -> Void) async throws(Refusal)
-    {
+    public func run(
+        most: Int?, record: EventRecord? = nil, note: @escaping @Sendable (String) -> Void, show: @escaping @Sendable (Line) -> Void
+    ) async throws(Refusal) {
         let source = try Shells.source(setup, isTemporary: true, logger: logger)
         let limits = setup.configuration.limits
         let counter = Counter(most: most)
@@ -49,7 +50,9 @@ public struct EventFeed: Sendable {
                     note("subscription lost, trying again: \(failure)")
                 case .deliveries(let deliveries):
                     for delivery in deliveries {
-                        show(Line(delivery, limits: limits))
+                        let now = Date()
+                        try record?.append(delivery, receivedAt: now)
+                        show(Line(delivery, limits: limits, at: now))
                         if await counter.isLast() { throw Failure(.cancelled, "shown as many as asked for") }
                     }
                 }
@@ -75,9 +78,9 @@ public struct EventFeed: Sendable {
 }
 
 extension EventFeed.Line {
-    fileprivate init(_ delivery: Delivery, limits: Limits) {
+    init(_ delivery: Delivery, limits: Limits, at now: Date) {
         self.init(
-            receivedAt: Date(), exchange: delivery.exchange, routingKey: delivery.routingKey, image: nil, type: nil, messageID: nil,
+            receivedAt: now, exchange: delivery.exchange, routingKey: delivery.routingKey, image: nil, type: nil, messageID: nil,
             publisher: nil, odd: nil)
         switch NotificationDecoder.decode(delivery.body, limits: limits) {
         case .image(let event):

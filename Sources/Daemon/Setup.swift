@@ -16,6 +16,10 @@ public struct Setup: Sendable {
     public var notices: Problems
     /// What the call asked for; empty means all. `fleet` is cut down to it already.
     public var selection: Selection
+    /// What the call said: to read it all again.
+    let options: Options
+    /// Which files it was read from.
+    let files: FilesRead
 
     public struct Selection: Hashable, Sendable {
         public var sites: [SiteName] = []
@@ -34,6 +38,8 @@ public struct Setup: Sendable {
         /// The playbook's `proxy_network`; nil: `peer.network` of the configuration.
         public var peerNetwork: String?
         public var environment: [String: String]
+        /// Problems of rules and inventories are notices: for commands that only look at the ledger, which must work above all when a change went wrong.
+        public var looksAtLedgerOnly = false
 
         public init(environment: [String: String]) { self.environment = environment }
     }
@@ -41,23 +47,31 @@ public struct Setup: Sendable {
     public static let defaultFile = "/etc/forecache/forecache.yaml"
 
     /// Throws `.invalid` with every problem of every file, then `.usage` where the call names a site or role that there is not.
-    public static func load(_ options: Options) throws(Refusal) -> Setup {
-        let files = OperatorFiles(environment: options.environment)
+    public static func load(_ options: Options) throws(Refusal) -> Setup { try load(options, journal: FilesRead()) }
+
+    /// `journal` learns of every file, also where loading ends with problems.
+    static func load(_ options: Options, journal: FilesRead) throws(Refusal) -> Setup {
+        let files = OperatorFiles(environment: options.environment, journal: journal)
         var problems = Problems()
         var configuration = try readConfiguration(options, files, &problems)
+        let isConfigured = problems.isEmpty
         if !options.inventory.isEmpty { configuration.inventory = options.inventory.map { files.absolute($0, from: ".") } }
         if let network = options.peerNetwork { configuration.peer.network = network }
         let rules = readRules(configuration.rules, files, &problems)
         let reading = readInventory(configuration, files, &problems)
         problems.add(contentsOf: RuleLint.problems(in: rules, fleet: reading?.fleet))
-        guard problems.isEmpty else { throw .invalid(problems) }
-        let whole = reading?.fleet ?? Fleet(sites: [])
+        guard problems.isEmpty || (options.looksAtLedgerOnly && isConfigured) else { throw .invalid(problems) }
+        let whole = problems.isEmpty ? reading?.fleet ?? Fleet(sites: []) : Fleet(sites: [])
+        var notices = reading?.notices ?? Problems()
+        notices.add(contentsOf: problems)
         let selection = try selection(options, from: whole)
-        let defaults = PlanningDefaults(forks: configuration.limits.forksPerSite, ttl: configuration.ttl)
+        let defaults = PlanningDefaults(
+            forks: configuration.limits.forksPerSite, relayForks: configuration.limits.relayForksPerSite, ttl: configuration.ttl,
+            format: configuration.node.format)
         return Setup(
             configuration: configuration,
             policy: Policy(rules: rules, fleet: whole.filtered(sites: selection.sites, roles: selection.roles), defaults: defaults),
-            notices: reading?.notices ?? Problems(), selection: selection)
+            notices: notices, selection: selection, options: options, files: journal)
     }
 
     /// The rules of these files and directories, for `rules lint`, with all their problems.
@@ -72,6 +86,7 @@ public struct Setup: Sendable {
         -> Configuration
     {
         let file: String
+        if options.file == nil { files.journal?.willRead(defaultFile) }
         switch (options.file, FileManager.default.fileExists(atPath: defaultFile)) {
         case (let named?, _): file = files.absolute(named, from: ".")
         case (nil, true): file = defaultFile

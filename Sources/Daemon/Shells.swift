@@ -10,16 +10,64 @@ public import SSHFleet
 public struct Shells: Sendable {
     public let catalog: any ImageCatalog
     public let hosts: SSHFleet
+    /// Nil without `notifications`: nobody would hear how Nova's work ends.
+    public let nova: NovaCaching<WallClock>?
+    /// Nil unless `verify_signatures`.
+    public let signatures: SignatureCheck?
 
     /// Throws `.misconfigured` where there are no usable credentials; connects to nothing yet.
     public static func open(_ setup: Setup, environment: [String: String], logger: Logger) throws(Refusal) -> Shells {
-        Shells(catalog: try catalog(setup, environment: environment, logger: logger), hosts: hosts(setup, logger: logger))
+        let openStack = try openStack(setup, environment: environment, logger: logger)
+        let catalog = retrying(openStack, setup, logger)
+        return Shells(
+            catalog: catalog, hosts: hosts(setup, logger: logger), nova: try nova(setup, sharing: openStack, logger: logger),
+            signatures: signatures(setup, catalog, openStack, logger: logger))
+    }
+
+    private static func signatures(
+        _ setup: Setup, _ catalog: any ImageCatalog, _ openStack: OpenStackCatalog, logger: Logger
+    ) -> SignatureCheck? {
+        guard setup.configuration.verifiesSignatures else { return nil }
+        let certificates: any SignatureCertificates =
+            if let path = setup.configuration.signatureCertificates {
+                CertificateDirectory(path: path)
+            } else {
+                Barbican(sharing: openStack)
+            }
+        return SignatureCheck(catalog: catalog, certificates: certificates, now: { Date() }, logger: logger)
     }
 
     /// Logs out of the hosts.
     public func close() async { await hosts.close() }
 
     public static func catalog(_ setup: Setup, environment: [String: String], logger: Logger) throws(Refusal) -> any ImageCatalog {
+        retrying(try openStack(setup, environment: environment, logger: logger), setup, logger)
+    }
+
+    private static func retrying(_ catalog: OpenStackCatalog, _ setup: Setup, _ logger: Logger) -> any ImageCatalog {
+        RetryingCatalog(catalog, limits: setup.configuration.limits, clock: WallClock(), logger: logger)
+    }
+
+    private static func nova(
+        _ setup: Setup, sharing catalog: OpenStackCatalog, logger: Logger
+    ) throws(Refusal) -> NovaCaching<WallClock>? {
+        guard let notifications = setup.configuration.notifications else { return nil }
+        let limits = setup.configuration.limits
+        do throws(Failure) {
+            let settings = RabbitMQSettings(
+                access: try TransportURL.parse(notifications.url), exchanges: [notifications.novaExchange],
+                topics: [notifications.novaTopic], queue: "\(notifications.queue).nova", prefetch: notifications.prefetch, isTemporary: true
+            )
+            let source = RabbitMQSource(settings: settings, limits: limits, logger: logger)
+            return NovaCaching(
+                nova: NovaAPI(sharing: catalog), reports: NovaReports(source: source, limits: limits, logger: logger), limits: limits,
+                clock: WallClock(), logger: logger)
+        } catch {
+            throw .misconfigured(error)
+        }
+    }
+
+    private static func openStack(_ setup: Setup, environment: [String: String], logger: Logger) throws(Refusal) -> OpenStackCatalog {
         let files = OperatorFiles(environment: environment)
         do throws(Failure) {
             let credentials = try Credentials.load(cloud: setup.configuration.cloud, environment: environment) { path in
@@ -28,9 +76,7 @@ public struct Shells: Sendable {
                 case .failure: nil
                 }
             }
-            let limits = setup.configuration.limits
-            let catalog = try OpenStackCatalog(credentials: credentials, limits: limits, logger: logger)
-            return RetryingCatalog(catalog, limits: limits, clock: WallClock(), logger: logger)
+            return try OpenStackCatalog(credentials: credentials, limits: setup.configuration.limits, logger: logger)
         } catch {
             throw .misconfigured(error)
         }
@@ -55,12 +101,17 @@ public struct Shells: Sendable {
                 Failure(.permanent, "the configuration has no 'notifications', so there is nothing to listen to; \(remedy)"))
         }
         do throws(Failure) {
-            let settings = RabbitMQSettings(
-                access: try TransportURL.parse(notifications.url), exchanges: notifications.exchanges, topics: notifications.topics,
-                queue: notifications.queue, prefetch: notifications.prefetch, isTemporary: isTemporary)
+            var settings = try brokerSettings(notifications)
+            settings.isTemporary = isTemporary
             return RabbitMQSource(settings: settings, limits: setup.configuration.limits, logger: logger)
         } catch {
             throw .misconfigured(error)
         }
+    }
+
+    static func brokerSettings(_ notifications: Configuration.Notifications) throws(Failure) -> RabbitMQSettings {
+        RabbitMQSettings(
+            access: try TransportURL.parse(notifications.url), exchanges: notifications.exchanges, topics: notifications.topics,
+            queue: notifications.queue, prefetch: notifications.prefetch)
     }
 }

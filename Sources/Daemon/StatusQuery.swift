@@ -28,7 +28,8 @@ public struct StatusQuery: Sendable {
                 last = page.last?.id
             } while last != nil
             let queue = StatusQueue(length: try await ledger.workCount(), nextDueAt: try await ledger.nextWorkDue())
-            return StatusReport(images: images, queue: queue, notifications: StatusNotifications())
+            return StatusReport(
+                images: images, queue: queue, notifications: StatusNotifications(), policy: StatusPolicy(try await ledger.reloadReport()))
         } catch {
             throw .failed(error)
         }

@@ -42,22 +42,32 @@ public struct Watch: Sendable {
         let (transfers, errands) = (Forks(limits.forks), Forks(limits.forks))
         let work = Wakeup()
         let surveyor = Surveyor(hosts: shells.hosts, ledger: ledger, limits: limits, forks: errands, clock: clock, logger: logger)
-        let executor = PlanExecutor(hosts: shells.hosts, catalog: shells.catalog, forks: transfers, clock: clock, logger: logger)
-        let reconciler = Reconciler(
-            catalog: shells.catalog, ledger: ledger, policy: policy, surveyor: surveyor, executor: executor, counters: counters,
+        let executor = PlanExecutor(
+            hosts: shells.hosts, catalog: shells.catalog, nova: shells.nova, forks: transfers, imagesPerSite: limits.imagesPerSite,
             clock: clock,
             logger: logger)
+        let rivals = RivalBook(catalog: shells.catalog)
+        let reconciler = Reconciler(
+            catalog: shells.catalog, ledger: ledger, policy: policy, surveyor: surveyor, executor: executor, counters: counters,
+            looks: Forks(limits.imagesAtOnce), rivals: rivals, signatures: shells.signatures, clock: clock, logger: logger)
         let loop = WorkLoop(ledger: ledger, reconciler: reconciler, limits: limits, clock: clock, logger: logger, wakeup: work)
         let resync = Resync(
-            catalog: shells.catalog, ledger: ledger, policy: policy, intervalSeconds: configuration.resyncSeconds, clock: clock,
-            logger: logger,
-            workWakeup: work)
-        let refresher = Refresher(
-            hosts: shells.hosts, ledger: ledger, policy: policy, surveyor: surveyor, forks: errands, counters: counters, limits: limits,
+            catalog: shells.catalog, ledger: ledger, policy: policy, intervalSeconds: configuration.resyncSeconds, rivals: rivals,
             clock: clock, logger: logger, workWakeup: work)
+        let refresher = Refresher(
+            hosts: shells.hosts, ledger: ledger, policy: policy, surveyor: surveyor, counters: counters, limits: limits, clock: clock,
+            logger: logger, workWakeup: work)
         let intake = Intake(
             source: source, ledger: ledger, resync: resync, counters: counters, limits: limits, clock: clock, logger: logger, wakeup: work)
         let sweeper = Sweeper(hosts: shells.hosts, policy: policy, forks: errands, limits: limits, clock: clock, logger: logger)
+        let reload = Reload(
+            setup, policy: policy, catalog: shells.catalog, ledger: ledger, counters: counters, clock: clock, logger: logger
+        ) { moved in
+            for host in moved { await surveyor.forget(host) }
+            await resync.policyChanged()
+        }
+        // From here on, so that a SIGHUP at the start does not end the service.
+        let hangups = await UnixSignalsSequence(trapping: .sighup)
         let status = StatusServer(
             listen: (configuration.status.host, configuration.status.port),
             source: StatusSource(
@@ -73,6 +83,8 @@ public struct Watch: Sendable {
             StoppingService { try await refresher.run() },
             StoppingService { await sweeper.run() },
             StoppingService { await resync.run() },
+            StoppingService { try await reload.run() },
+            StoppingService { for await _ in hangups { try await reload.look(isAsked: true) } },
             StoppingService { try await intake.run() },
             StoppingService { await ServiceNotifier(environment: environment).run(ready: ready) },
         ])

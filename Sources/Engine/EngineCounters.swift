@@ -45,17 +45,39 @@ public final class EngineCounters: Sendable {
         }
     }
 
-    func count(refresh outcome: Outcome) {
-        let isTouched = outcome.kind == .existing
-        state.withLock {
-            if isTouched { $0.counters.refreshed += 1 } else { $0.counters.refreshFailures += 1 }
-        }
-        tell(
-            StatusEvent(
-                at: now(), kind: .refreshed, image: outcome.image, host: outcome.host, outcome: outcome.kind, reason: outcome.reason))
+    func count(refreshed images: [ImageID], on host: HostName) {
+        tellRefreshed(images, on: host, .existing, reason: nil) { $0.refreshed += images.count }
     }
 
-    public func countReloadFailure() { state.withLock { $0.counters.reloadFailures += 1 } }
+    func count(refreshFailures images: [ImageID], on host: HostName, reason: String) {
+        tellRefreshed(images, on: host, .failed, reason: reason) { $0.refreshFailures += images.count }
+    }
+
+    /// Touches come by the hundred and mostly nobody listens.
+    private func tellRefreshed(
+        _ images: [ImageID], on host: HostName, _ outcome: OutcomeKind, reason: String?, _ count: (inout StatusCounters) -> Void
+    ) {
+        let isHeard = state.withLock { state in
+            count(&state.counters)
+            return !state.listeners.isEmpty
+        }
+        guard isHeard else { return }
+        for image in images { tell(StatusEvent(at: now(), kind: .refreshed, image: image, host: host, outcome: outcome, reason: reason)) }
+    }
+
+    /// `isChange`: counted; else it is only what is shown from now on.
+    public func record(_ reload: ReloadReport, isChange: Bool) {
+        state.withLock { state in
+            state.counters.reload = reload
+            guard isChange else { return }
+            switch reload.state {
+            case .applied: state.counters.reloads += 1
+            case .refused: state.counters.reloadFailures += 1
+            case .held: state.counters.reloadsHeld += 1
+            case .waiting: break
+            }
+        }
+    }
 
     func report(_ report: ExecutionReport) {
         switch report {

@@ -1,48 +1,67 @@
 public import ForecacheModel
+import Synchronization
 
-/// How many hosts work at once (Ansible's word): waiters are served in order of arrival, and a cancelled waiter leaves the line.
-public actor Forks {
-    private var free: Int
-    private var line: [(id: Int, ticket: CheckedContinuation<Bool, Never>)] = []
-    private var lastID = 0
-
-    public init(_ count: Int) { free = max(1, count) }
-
-    /// Runs `body` in one of the forks. Throws `.cancelled` where the task is cancelled while it waits.
-    public nonisolated func run<Result: Sendable>(_ body: @Sendable () async throws(Failure) -> Result) async throws(Failure) -> Result {
-        guard await enter() else { throw Failure(.cancelled, "told to stop while waiting for a free fork") }
-        do throws(Failure) {
-            let result = try await body()
-            await leave()
-            return result
-        } catch {
-            await leave()
-            throw error
-        }
+/// How many hosts work at once (Ansible's word): waiters are served higher priority first, then in order of arrival, and a cancelled waiter leaves the line.
+public final class Forks: Sendable {
+    private struct State {
+        var free: Int
+        var line: [(id: Int, priority: Int, ticket: CheckedContinuation<Bool, Never>)] = []
+        var lastID = 0
     }
 
-    private func enter() async -> Bool {
-        if Task.isCancelled { return false }
-        if free > 0 {
-            free -= 1
-            return true
+    private let state: Mutex<State>
+
+    public init(_ count: Int) { state = Mutex(State(free: max(1, count))) }
+
+    /// Runs `body` in one of the forks. Throws `.cancelled` where the task is cancelled while it waits.
+    public func run<Result: Sendable>(
+        priority: Int = 50, _ body: @Sendable () async throws(Failure) -> Result
+    ) async throws(Failure) -> Result {
+        guard await enter(priority) else { throw Failure(.cancelled, "told to stop while waiting for a free fork") }
+        defer { leave() }
+        return try await body()
+    }
+
+    /// How many stand in the line.
+    public var waiting: Int { state.withLock { $0.line.count } }
+    public var isFull: Bool { state.withLock { $0.free == 0 } }
+
+    private func enter(_ priority: Int) async -> Bool {
+        let id = state.withLock { state in
+            state.lastID += 1
+            return state.lastID
         }
-        lastID += 1
-        let id = lastID
         return await withTaskCancellationHandler {
-            await withCheckedContinuation { line.append((id, $0)) }
+            await withCheckedContinuation { ticket in
+                let answer: Bool? = state.withLock { state in
+                    if Task.isCancelled { return false }
+                    if state.free > 0 {
+                        state.free -= 1
+                        return true
+                    }
+                    let place = state.line.lastIndex { $0.priority >= priority }.map { $0 + 1 } ?? 0
+                    state.line.insert((id, priority, ticket), at: place)
+                    return nil
+                }
+                if let answer { ticket.resume(returning: answer) }
+            }
         } onCancel: {
-            // Lives until the waiter has left the line: a few microseconds.
-            Task { await self.giveUp(id) }
+            giveUp(id)
         }
     }
 
     private func leave() {
-        if line.isEmpty { free += 1 } else { line.removeFirst().ticket.resume(returning: true) }
+        let next = state.withLock { state in
+            if state.line.isEmpty { state.free += 1 }
+            return state.line.isEmpty ? nil : state.line.removeFirst().ticket
+        }
+        next?.resume(returning: true)
     }
 
     private func giveUp(_ id: Int) {
-        guard let index = line.firstIndex(where: { $0.id == id }) else { return }
-        line.remove(at: index).ticket.resume(returning: false)
+        let ticket = state.withLock { state in
+            state.line.firstIndex(where: { $0.id == id }).map { state.line.remove(at: $0).ticket }
+        }
+        ticket?.resume(returning: false)
     }
 }

@@ -1,6 +1,7 @@
 public import ForecacheModel
 import FoundationEssentials
 import Inspection
+public import Planning
 
 /// Looks at an image's own bytes once, before any host gets them: what Glance declares must be what it is, and nothing in it may point anywhere else
 /// (OSSA-2024-001, OSSA-2024-002). Some ranges of at most 4 MiB in all come to the controller; the verdict is kept for as long as the bytes are the same.
@@ -15,33 +16,52 @@ public actor ImageInspection {
     private static let mostVerdicts = 20_000
 
     private let catalog: any ImageCatalog
-    private var verdicts: [Subject: Verdict] = [:]
+    private var findings: [Subject: Finding] = [:]
 
-    public init(catalog: any ImageCatalog) { self.catalog = catalog }
+    /// Nil where signatures are not asked for.
+    private let signatures: SignatureCheck?
 
-    /// Why the image must not be handed to Nova; nil for one that is what it says it is. Throws where Glance does not give the bytes.
-    public func refusal(of image: ImageFacts) async throws(Failure) -> String? {
-        let subject = Subject(digest: image.digest, format: image.diskFormat, bytes: image.sizeBytes ?? 0)
-        let verdict: Verdict
-        if let known = verdicts[subject] {
-            verdict = known
-        } else {
-            verdict = try await inspect(image)
-            if verdicts.count >= Self.mostVerdicts { verdicts = [:] }
-            // Without a digest nobody knows whether the bytes are still the same.
-            if image.digest != nil { verdicts[subject] = verdict }
-        }
-        switch verdict {
-        case .safe: return nil
-        case .refused(let refusal): return "image \(image.id) is refused: \(refusal)"
+    public init(catalog: any ImageCatalog, signatures: SignatureCheck? = nil) {
+        self.catalog = catalog
+        self.signatures = signatures
+    }
+
+    public enum Finding: Hashable, Sendable {
+        case safe(InspectedImage)
+        /// Why the image must not be handed to Nova.
+        case refused(String)
+    }
+
+    /// The plan with what was found put into it: sizes for conversions, the proof that hosts are held to, or the refusal of every transfer. Throws where Glance
+    /// does not give the bytes.
+    public func inspected(_ plan: Plan) async throws(Failure) -> Plan {
+        guard plan.movesBytes else { return plan }
+        switch try await finding(on: plan.image) {
+        case .safe(let image):
+            guard let refusal = try await signatures?.refusal(of: plan.image) else { return plan.inspected(image) }
+            return plan.refusing("image \(plan.image.id) is refused: \(refusal)")
+        case .refused(let reason): return plan.refusing("image \(plan.image.id) is refused: \(reason)")
         }
     }
 
-    private func inspect(_ image: ImageFacts) async throws(Failure) -> Verdict {
+    public func finding(on image: ImageFacts) async throws(Failure) -> Finding {
+        let subject = Subject(digest: image.digest, format: image.diskFormat, bytes: image.sizeBytes ?? 0)
+        if let known = findings[subject] { return known }
+        let finding = try await inspect(image)
+        if findings.count >= Self.mostVerdicts { findings = [:] }
+        // Without a digest nobody knows whether the bytes are still the same.
+        if image.digest != nil { findings[subject] = finding }
+        return finding
+    }
+
+    private func inspect(_ image: ImageFacts) async throws(Failure) -> Finding {
         var inspector = Inspector(declaredFormat: image.diskFormat, sizeBytes: image.sizeBytes ?? 0)
         while true {
             switch inspector.next() {
-            case .done(let verdict): return verdict
+            case .done(.refused(let refusal)): return .refused("\(refusal)")
+            case .done(.safe):
+                guard let inspected = inspector.inspected else { preconditionFailure("a safe image has been inspected") }
+                return .safe(inspected)
             case .need(let ranges):
                 for range in ranges { inspector.received(try await catalog.bytes(of: image.id, in: range), at: range) }
             }

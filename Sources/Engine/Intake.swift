@@ -50,14 +50,16 @@ public actor Intake<C: Clock> where C.Instant == WallInstant {
 
     private func take(_ deliveries: [Delivery]) async throws(Failure) {
         let now = clock.now.date
+        // An upload is six messages within milliseconds: one row is enough for all that came together.
         var images: [ImageID] = []
+        var named: Set<ImageID> = []
         for delivery in deliveries {
             switch NotificationDecoder.decode(delivery.body, limits: limits) {
             case .image(let event):
                 let isNew = event.messageID.map { recent.isNew($0) } ?? true
                 counters.received(isNew ? .image : .duplicate, at: now)
                 if isNew {
-                    images.append(event.image)
+                    if named.insert(event.image).inserted { images.append(event.image) }
                     logger.debug("event", metadata: ["type": "\(event.type)", "image": "\(event.image)"])
                 }
             case .irrelevant: counters.received(.irrelevant, at: now)
@@ -68,7 +70,7 @@ public actor Intake<C: Clock> where C.Instant == WallInstant {
         }
         guard !images.isEmpty else { return }
         try await ledger.request(images, cause: .event, at: now)
-        await wakeup.wake()
+        wakeup.wake()
     }
 
     private func keep(_ delivery: Delivery, reason: String, at now: Date) async throws(Failure) {

@@ -5,19 +5,31 @@ public import Planning
 
 /// Does what a plan says, host by host, and tells how each ended. It makes no choices: fallbacks, order and forks are in the plan.
 public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
-    private let hosts: any HostOperations
-    private let catalog: any ImageCatalog
-    private let forks: Forks
+    let hosts: any HostOperations
+    let catalog: any ImageCatalog
+    /// Nil where Nova's notifications are not configured: then nobody would hear how it ends.
+    private let nova: NovaCaching<C>?
+    let forks: Forks
     private let siteForks = ForksByKey<SiteName>()
     /// One transfer at a time on a host: each checks the free space before it begins, and two at once would count the same bytes twice.
-    private let transfers = ForksByKey<HostName>()
-    private let clock: C
-    private let logger: Logger
+    let transfers = ForksByKey<HostName>()
+    /// Images whose bytes go to a site at once.
+    private let images = ForksByKey<SiteName>()
+    private let imagesPerSite: Int
+    /// Downloads of a site that has a rate limit: one at a time, each at the whole rate, which keeps the sum exact.
+    private let downloads = ForksByKey<SiteName>()
+    let clock: C
+    let logger: Logger
 
-    public init(hosts: any HostOperations, catalog: any ImageCatalog, forks: Forks, clock: C, logger: Logger) {
+    public init(
+        hosts: any HostOperations, catalog: any ImageCatalog, nova: NovaCaching<C>? = nil, forks: Forks,
+        imagesPerSite: Int = Limits().imagesPerSite, clock: C, logger: Logger
+    ) {
         self.hosts = hosts
         self.catalog = catalog
+        self.nova = nova
         self.forks = forks
+        self.imagesPerSite = imagesPerSite
         self.clock = clock
         self.logger = logger
     }
@@ -31,30 +43,91 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
     ) async -> [Outcome] {
         await withTaskGroup(of: [Outcome].self) { group in
             for site in plan.sites {
-                group.addTask { await execute(site, of: plan.image, fleet: fleet, report: report, settled: settled) }
+                group.addTask {
+                    guard site.via == .novaAPI else {
+                        return await inTurn(site, of: plan.image, fleet: fleet, report: report, settled: settled)
+                    }
+                    return await throughNova(site, of: plan, fleet: fleet, report: report, settled: settled)
+                }
             }
             return await group.reduce(into: []) { $0 += $1 }
         }
     }
 
-    private func execute(
+    /// What Nova is to do is one request for all hosts of the site; it has bounds of its own.
+    private func throughNova(
+        _ site: SitePlan, of plan: Plan, fleet: Fleet, report: @escaping Report, settled: @escaping @Sendable (Outcome) async -> Void
+    ) async -> [Outcome] {
+        var (resting, asking) = (site, site)
+        resting.steps.removeAll { !$0.isAtRest }
+        asking.steps.removeAll(where: \.isAtRest)
+        let outcomes = await execute(resting, of: plan.image, fleet: fleet, report: report, settled: settled)
+        guard !asking.steps.isEmpty else { return outcomes }
+        for step in asking.steps { report(.started(image: plan.image.id, host: step.host)) }
+        let ended: @Sendable (Outcome) async -> Void = { outcome in
+            await settled(outcome)
+            report(.ended(outcome))
+        }
+        if let nova { return outcomes + (await nova.cache(asking, of: plan.image, wanted: plan.wanted, fleet: fleet, settle: ended)) }
+        let deaf = asking.steps.map {
+            StepWork(image: plan.image, site: site, step: $0, fleet: fleet)
+                .outcome(.failed, reason: NovaCaching<C>.notConfigured, failure: .permanent)
+        }
+        for outcome in deaf { await ended(outcome) }
+        return outcomes + deaf
+    }
+
+    /// An image whose bytes go to the site waits for its turn there, higher priority first; touches move nothing and wait for nobody.
+    private func inTurn(
         _ site: SitePlan, of image: ImageFacts, fleet: Fleet, report: @escaping Report, settled: @escaping @Sendable (Outcome) async -> Void
     ) async -> [Outcome] {
+        guard site.movesBytes else { return await execute(site, of: image, fleet: fleet, report: report, settled: settled) }
+        let turns = await images.forks(of: site.site, count: imagesPerSite)
+        do throws(Failure) {
+            return try await turns.run(priority: site.priority) { () async throws(Failure) in
+                await execute(site, of: image, fleet: fleet, report: report, settled: settled)
+            }
+        } catch {
+            // Told to stop before its turn: each step says so by itself.
+            return await execute(site, of: image, fleet: fleet, report: report, settled: settled)
+        }
+    }
+
+    func execute(
+        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, report: @escaping Report, settled: @escaping @Sendable (Outcome) async -> Void
+    ) async -> [Outcome] {
+        if site.isRelayed, image.sizeBytes != nil, image.digest != nil {
+            return await relay(site, of: image, fleet: fleet, report: report, settled: settled)
+        }
         let arrivals = Arrivals()
         let copies = Forks(site.copiesAtOnce)
         let atSite = await siteForks.forks(of: site.site, count: site.forks)
-        return await withTaskGroup(of: Outcome.self) { group in
+        let outcomes = await withTaskGroup(of: Outcome.self) { group in
             for step in site.steps {
                 group.addTask {
                     let work = StepWork(image: image, site: site, step: step, fleet: fleet)
                     let outcome = await run(work, arrivals: arrivals, copies: copies, atSite: atSite, report: report)
-                    await arrivals.settle(step.host, hasBytes: outcome.kind == .cached || outcome.kind == .existing)
+                    await arrivals.settle(outcome)
                     if !step.isAtRest { await settled(outcome) }
                     report(.ended(outcome))
                     return outcome
                 }
             }
-            return await group.reduce(into: []) { $0.append($1) }
+            return await group.reduce(into: [Outcome]()) { $0.append($1) }
+        }
+        for step in site.steps { await release(StepWork(image: image, site: site, step: step, fleet: fleet)) }
+        return outcomes
+    }
+
+    func forks(ofSite site: SitePlan) async -> Forks { await siteForks.forks(of: site.site, count: site.forks) }
+
+    /// What a converting host kept for the others is not needed once all of them have ended. Where this fails, the sweep takes it.
+    func release(_ work: StepWork) async {
+        guard work.keepsOriginal, let host = work.host else { return }
+        do throws(Failure) {
+            try await hosts.release(try work.request(), on: host)
+        } catch {
+            logger.info("the image's bytes stay on the host until the next sweep", metadata: work.metadata(reason: error))
         }
     }
 
@@ -67,8 +140,11 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
                 return try await inFork(work, atSite, report) { host throws(Failure) in try await touch(work, on: host) }
             case .fetch:
                 return try await transfer(work, atSite, report) { host throws(Failure) in try await fetch(work, on: host, report: report) }
+            case .relay:
+                throw Failure(.retriable, "Glance has no size or digest of image \(work.image.id) yet, so its bytes cannot be relayed")
             case .copy(let source, let fallsBack):
                 let hasSource = await arrivals.hasBytes(source)
+                if !hasSource, await arrivals.waits(source) { return work.outcome(waitingFrom: clock.now.date) }
                 guard hasSource || fallsBack else { throw Failure(.retriable, "proxy \(source) did not get image \(work.image.id)") }
                 return try await transfer(work, atSite, report, copies: hasSource ? copies : nil) { host throws(Failure) in
                     guard hasSource else { return try await fetch(work, on: host, report: report) }
@@ -85,9 +161,10 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         _ work: StepWork, _ atSite: Forks, _ report: @escaping Report, copies: Forks? = nil,
         _ body: @escaping @Sendable (Host) async throws(Failure) -> Outcome
     ) async throws(Failure) -> Outcome {
-        try await transfers.forks(of: work.step.host, count: 1).run { () async throws(Failure) in
+        let priority = work.step.priority
+        return try await transfers.forks(of: work.step.host, count: 1).run(priority: priority) { () async throws(Failure) in
             guard let copies else { return try await inFork(work, atSite, report, body) }
-            return try await copies.run { () async throws(Failure) in try await inFork(work, atSite, report, body) }
+            return try await copies.run(priority: priority) { () async throws(Failure) in try await inFork(work, atSite, report, body) }
         }
     }
 
@@ -97,8 +174,9 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
     ) async throws(Failure) -> Outcome {
         guard let host = work.host else { throw Failure(.permanent, "host \(work.step.host) is not in the inventory any longer") }
         let started = clock.now
-        var outcome = try await atSite.run { () async throws(Failure) in
-            try await forks.run { () async throws(Failure) in
+        let priority = work.step.priority
+        var outcome = try await atSite.run(priority: priority) { () async throws(Failure) in
+            try await forks.run(priority: priority) { () async throws(Failure) in
                 report(.started(image: work.image.id, host: host.name))
                 return try await body(host)
             }
@@ -107,7 +185,7 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         return outcome
     }
 
-    private func touch(_ work: StepWork, on host: Host) async throws(Failure) -> Outcome {
+    func touch(_ work: StepWork, on host: Host) async throws(Failure) -> Outcome {
         let name = BaseFileName(of: work.image.id)
         guard case .touched = try await hosts.touch([name], on: host)[name] ?? .missing else {
             throw Failure(
@@ -118,9 +196,36 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
 
     private func fetch(_ work: StepWork, on host: Host, report: @escaping Report) async throws(Failure) -> Outcome {
         let request = try work.request()
-        let grant = try await catalog.download(of: work.image.id, endpoint: work.site.glance)
-        let transfer = try await hosts.fetch(request, with: grant, on: host, progress: work.progress(from: "glance", report))
+        guard let transfer = try await download(work, request, on: host, progress: work.progress(from: "glance", report)) else {
+            return work.outcome(waitingFrom: clock.now.date)
+        }
         return try await settle(work, request, transfer, from: "glance", on: host)
+    }
+
+    /// Bytes from Glance, which the host asks for itself or gets through the controller; nil where the site's window closed first.
+    func download(
+        _ work: StepWork, _ request: BaseFileRequest, on host: Host, progress: @escaping Progress
+    ) async throws(Failure) -> Transfer? {
+        try await work.site.deliver.window.whileOpen(clock) { () async throws(Failure) in
+            try await limited(work) { () async throws(Failure) in
+                switch work.site.deliver.source ?? .glance {
+                case .glance:
+                    let grant = try await catalog.download(of: work.image.id, endpoint: work.site.glance)
+                    return try await hosts.fetch(request, with: grant, on: host, progress: progress)
+                case .controller:
+                    let source: ByteSource = { range throws(Failure) in try await catalog.bytes(of: work.image.id, in: range) }
+                    return try await hosts.receive(request, from: source, on: host, progress: progress)
+                }
+            }
+        }
+    }
+
+    /// Whoever holds this line waits for nothing else, so that two lines can never wait for each other.
+    private func limited<Result: Sendable>(
+        _ work: StepWork, _ body: @Sendable () async throws(Failure) -> Result
+    ) async throws(Failure) -> Result {
+        guard work.site.deliver.rateLimit != nil else { return try await body() }
+        return try await downloads.forks(of: work.site.site, count: 1).run(priority: work.step.priority, body)
     }
 
     private func copyOrFetch(
@@ -138,11 +243,18 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         }
     }
 
-    /// Verified bytes become the base file, provided that Glance still stands by the image.
     private func settle(
         _ work: StepWork, _ request: BaseFileRequest, _ transfer: Transfer, from source: String, on host: Host
     ) async throws(Failure) -> Outcome {
         if transfer.isExisting { return try await touch(work, on: host) }
+        var outcome = try await publish(work, request, on: host)
+        outcome.source = source
+        outcome.bytes = transfer.bytes
+        return outcome
+    }
+
+    /// Verified bytes become the base file, provided that Glance still stands by the image.
+    func publish(_ work: StepWork, _ request: BaseFileRequest, on host: Host) async throws(Failure) -> Outcome {
         guard let current = try await catalog.image(work.image.id), current.status == .active, current.digest == work.image.digest else {
             throw Failure(
                 .permanent,
@@ -150,8 +262,6 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         }
         let wasThere = try await hosts.publish(request, on: host)
         var outcome = work.outcome(wasThere ? .existing : .cached, touchedAt: clock.now.date)
-        outcome.source = source
-        outcome.bytes = transfer.bytes
         outcome.digest = request.digest
         if request.digest.isWeak { outcome.reason = "verified with \(request.digest.algorithm.rawValue) only: Glance has no os_hash_value" }
         return outcome
@@ -166,7 +276,7 @@ public enum ExecutionReport: Sendable {
 }
 
 /// One step with all that it needs to be done.
-private struct StepWork: Sendable {
+struct StepWork: Sendable {
     let image: ImageFacts
     let site: SitePlan
     let step: Step
@@ -178,16 +288,36 @@ private struct StepWork: Sendable {
         guard let bytes = image.sizeBytes, let digest = image.digest else {
             throw Failure(.retriable, "Glance has no size or digest of image \(image.id) yet, so its bytes cannot be verified")
         }
-        return BaseFileRequest(image: image.id, bytes: bytes, digest: digest, keepFreeBytes: site.keepFreeBytes)
+        var request = BaseFileRequest(
+            image: image.id, bytes: bytes, digest: digest, keepFreeBytes: site.keepFreeBytes, rateLimit: site.deliver.rateLimit)
+        request.streams = site.deliver.streams
+        request.proof = site.inspected?.proof
+        request.conversion = conversion(on: step)
+        request.keepsOriginal = keepsOriginal
+        if case .copy(let source, _) = step.action {
+            request.sourceIsConverted = site.steps.contains { $0.host == source && conversion(on: $0) != nil }
+        }
+        return request
+    }
+
+    func conversion(on step: Step) -> BaseFileRequest.Conversion? {
+        guard step.movesBytes, step.format == .raw, let inspected = site.inspected, let format = inspected.qemuFormat else { return nil }
+        return .init(qemuFormat: format, rawBytes: inspected.virtualSizeBytes)
+    }
+
+    /// Others copy the image's own bytes from here, which the base file will not be.
+    var keepsOriginal: Bool {
+        conversion(on: step) != nil
+            && (site.isRelayed || site.steps.contains { if case .copy(step.host, _) = $0.action { true } else { false } })
     }
 
     func outcome(
-        _ kind: OutcomeKind, seconds: Double = 0, reason: String? = nil, failure: Failure.Kind? = nil, touchedAt: Date? = nil
+        _ kind: OutcomeKind, seconds: Double = 0, reason: String? = nil, failure: Failure.Kind? = nil, touchedAt: Date? = nil,
+        againAt: Date? = nil
     ) -> Outcome {
         Outcome(
             image: image.id, site: site.site, host: step.host, kind: kind, via: site.via, seconds: seconds, reason: reason,
-            failure: failure,
-            touchedAt: touchedAt)
+            failure: failure, touchedAt: touchedAt, againAt: againAt)
     }
 
     func outcome(at rest: Step.Rest) -> Outcome {
@@ -197,8 +327,13 @@ private struct StepWork: Sendable {
         case .unsupported(let reason): outcome(.unsupported, reason: reason)
         case .refused(let reason): outcome(.failed, reason: reason, failure: .permanent)
         case .unreachable(let reason): outcome(.failed, reason: reason, failure: .retriable)
+        case .waiting(let opening):
+            outcome(.skipped, reason: site.waitReason(opening), againAt: opening)
         }
     }
+
+    /// Bytes that could not cross the WAN before the window closed; those that did stay on the host for the next opening.
+    func outcome(waitingFrom now: Date) -> Outcome { outcome(at: .waiting(until: site.deliver.window?.opening(after: now) ?? now)) }
 
     func progress(from source: String, _ report: @escaping @Sendable (ExecutionReport) -> Void) -> Progress {
         let (id, host, total) = (image.id, step.host, image.sizeBytes ?? 0)
@@ -213,12 +348,18 @@ private struct StepWork: Sendable {
 /// Which hosts of a site have the bytes by now; copies wait here for their source.
 private actor Arrivals {
     private var settled: [HostName: Bool] = [:]
+    private var waits: Set<HostName> = []
     private var waiting: [HostName: [CheckedContinuation<Bool, Never>]] = [:]
 
-    func settle(_ host: HostName, hasBytes: Bool) {
+    func settle(_ outcome: Outcome) {
+        let (host, hasBytes) = (outcome.host, outcome.kind == .cached || outcome.kind == .existing)
         settled[host] = hasBytes
+        if outcome.againAt != nil { waits.insert(host) }
         for waiter in waiting.removeValue(forKey: host) ?? [] { waiter.resume(returning: hasBytes) }
     }
+
+    /// Whether it has no bytes because the site's window closed first.
+    func waits(_ host: HostName) -> Bool { waits.contains(host) }
 
     /// Every step settles, cancelled ones too, so nobody waits for ever.
     func hasBytes(_ host: HostName) async -> Bool {
@@ -228,7 +369,7 @@ private actor Arrivals {
 }
 
 /// The forks of each site or host, shared by all plans that run at once; a changed number counts from the next plan on.
-private actor ForksByKey<Key: Hashable & Sendable> {
+actor ForksByKey<Key: Hashable & Sendable> {
     private var known: [Key: (count: Int, forks: Forks)] = [:]
 
     func forks(of key: Key, count: Int) -> Forks {

@@ -14,6 +14,17 @@ public struct Policy: Sendable {
         self.fleet = fleet
         self.defaults = defaults
     }
+
+    /// Without those of sites that are left to Nova: there SSH may not be allowed, and nothing of ours lies there.
+    var hostsWithSSH: [Host] {
+        fleet.sites.filter { ($0.settings.deliver.via ?? defaults.via) != .novaAPI }.flatMap(\.hosts)
+    }
+
+    /// Whether Nova keeps this placement alive: by the rule that wants it, then by its site.
+    func isThroughNova(_ record: PlacementRecord) -> Bool {
+        let ofRule = rules.rules.first { $0.name == record.rule }?.deliver.via
+        return (ofRule ?? fleet.site(record.site)?.settings.deliver.via ?? defaults.via) == .novaAPI
+    }
 }
 
 /// The policy in force; replaced as a whole.

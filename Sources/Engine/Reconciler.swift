@@ -1,5 +1,5 @@
 public import ForecacheModel
-import FoundationEssentials
+public import FoundationEssentials
 public import Logging
 public import Planning
 import Rules
@@ -11,22 +11,28 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     let policy: CurrentPolicy
     let surveyor: Surveyor<C>
     let inspection: ImageInspection
+    let rivals: RivalBook
     let executor: PlanExecutor<C>
     let counters: EngineCounters
+    /// Images that are looked at and planned at once; those that are planned and on their way have lines of their own.
+    let looks: Forks
     let clock: C
     let logger: Logger
 
     public init(
         catalog: any ImageCatalog, ledger: any Ledger, policy: CurrentPolicy, surveyor: Surveyor<C>, executor: PlanExecutor<C>,
-        counters: EngineCounters, clock: C, logger: Logger
+        counters: EngineCounters, looks: Forks = Forks(Limits().imagesAtOnce), rivals: RivalBook? = nil,
+        signatures: SignatureCheck? = nil, clock: C, logger: Logger
     ) {
         self.catalog = catalog
         self.ledger = ledger
         self.policy = policy
         self.surveyor = surveyor
-        self.inspection = ImageInspection(catalog: catalog)
+        self.inspection = ImageInspection(catalog: catalog, signatures: signatures)
+        self.rivals = rivals ?? RivalBook(catalog: catalog)
         self.executor = executor
         self.counters = counters
+        self.looks = looks
         self.clock = clock
         self.logger = logger
     }
@@ -37,6 +43,8 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         case settled
         /// Something failed that another round may mend; soon, or, where every failure is permanent, once somebody had time to act.
         case again(reason: String, isPermanent: Bool)
+        /// Nothing failed, but bytes wait for a site's window, which opens then.
+        case waiting(until: Date, reason: String)
         /// We were told to stop in the middle.
         case stopped
     }
@@ -44,23 +52,9 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     public func reconcile(_ id: ImageID, cause: WorkCause) async -> End {
         do throws(Failure) {
             let policy = policy.value
-            guard let facts = try await catalog.image(id) else {
-                try await ledger.recordGone(id, at: clock.now.date)
-                logger.info("image is gone from Glance", metadata: ["image": "\(id)"])
-                return .settled
-            }
-            let decision = policy.rules.decide(facts, fleet: policy.fleet, now: clock.now.date)
-            let observed = await surveyor.observations(of: enforcedHosts(decision, policy.fleet))
-            if Task.isCancelled { return .stopped }
-            var plan = Planner.plan(decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults)
-            if plan.movesBytes, let refusal = try await inspection.refusal(of: facts) {
-                logger.warning("refused", metadata: ["image": "\(id)", "name": "\(facts.name.printable)", "reason": "\(refusal)"])
-                plan = plan.refusing(refusal)
-            }
-            try await ledger.record(decision, ttlSeconds: plan.ttlByHost, at: clock.now.date)
-            try check(plan, policy.fleet, observed)
-            log(decision, plan, cause)
-            let outcomes = try await execute(plan, policy.fleet)
+            let planned = try await looks.run { () async throws(Failure) in try await plan(id, policy, cause) }
+            guard let planned else { return .settled }
+            let outcomes = try await execute(planned, policy.fleet)
             return end(after: outcomes)
         } catch {
             if error.kind == .cancelled { return .stopped }
@@ -69,9 +63,72 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         }
     }
 
+    /// Nil where the image is gone from Glance.
+    private func plan(_ id: ImageID, _ policy: Policy, _ cause: WorkCause) async throws(Failure) -> Plan? {
+        guard let facts = try await catalog.image(id) else {
+            try await ledger.recordGone(id, at: clock.now.date)
+            try await lookAgain(at: await rivals.forget(id))
+            logger.info("image is gone from Glance", metadata: ["image": "\(id)"])
+            return nil
+        }
+        let decision = try await decide(facts, policy)
+        let concerned = cause == .refresh ? try await inNeed(decision) : decision
+        let throughNova = concerned.hostsThroughNova(policy.fleet, policy.defaults)
+        let asked = enforcedHosts(concerned, policy.fleet).filter { !throughNova.contains($0.name) }
+        let observed = await surveyor.observations(of: asked, for: id).merging(try await told(id, throughNova)) { asked, _ in asked }
+        if Task.isCancelled { throw Failure(.cancelled, "told to stop before image \(id) was planned") }
+        var plan = Planner.plan(concerned, fleet: policy.fleet, observed: observed, defaults: policy.defaults, now: clock.now.date)
+        plan = try await inspection.inspected(plan)
+        for refusal in plan.refusals {
+            logger.warning("refused", metadata: ["image": "\(id)", "name": "\(facts.name.printable)", "reason": "\(refusal)"])
+        }
+        try await ledger.record(decision, ttlSeconds: plan.ttlByHost, at: clock.now.date)
+        try check(plan, policy.fleet, observed)
+        log(decision, plan, cause)
+        return plan
+    }
+
+    /// A newer image puts an older one out of the newest few, and one that goes lets it in again: those are looked at next.
+    private func decide(_ facts: ImageFacts, _ policy: Policy) async throws(Failure) -> Decision {
+        let now = clock.now.date
+        let (rivals, changed) = try await rivals.note(facts, for: policy.rules, at: now)
+        try await lookAgain(at: changed)
+        let began = policy.rules.lasts ? try await ledger.matchesBegan(facts.id) : [:]
+        return policy.rules.decide(facts, fleet: policy.fleet, now: now, among: rivals, since: began)
+    }
+
+    private func lookAgain(at images: Set<ImageID>) async throws(Failure) {
+        if !images.isEmpty { try await ledger.request(images.sorted(), cause: .event, at: clock.now.date) }
+    }
+
+    /// A refresh found base files missing: the sites that miss one are planned. The others need not be asked, and nobody waits for those of them that are away.
+    private func inNeed(_ decision: Decision) async throws(Failure) -> Decision {
+        let now = clock.now.date
+        let sites = Set(
+            try await ledger.placements(of: decision.image.id).filter {
+                $0.isWanted && ($0.expiresAt.map { $0 <= now } ?? true)
+            }.map(\.site))
+        var concerned = decision
+        concerned.placements.removeAll { !sites.contains($0.site) }
+        return concerned
+    }
+
     /// Hosts that only dry-run rules want are not even logged in to.
     private func enforcedHosts(_ decision: Decision, _ fleet: Fleet) -> [Host] {
         decision.placements.filter { $0.mode == .enforce }.compactMap { fleet.host($0.host) }
+    }
+
+    /// What Nova said last of hosts that are not asked themselves.
+    private func told(_ id: ImageID, _ hosts: Set<HostName>) async throws(Failure) -> [HostName: HostObservation] {
+        guard !hosts.isEmpty else { return [:] }
+        let now = clock.now.date
+        var told = Dictionary(hosts.map { ($0, HostObservation.told(since: nil, isDue: false)) }) { first, _ in first }
+        for record in try await ledger.placements(of: id) where hosts.contains(record.host) {
+            // Past its TTL, Nova's janitor may have taken it; a touch fetches it again where it has.
+            let isDue = record.refreshAt.map { $0 <= now } ?? true
+            told[record.host] = .told(since: record.touchedAt, isDue: isDue || record.lastOutcome == .failed)
+        }
+        return told
     }
 
     private func check(_ plan: Plan, _ fleet: Fleet, _ observed: [HostName: HostObservation]) throws(Failure) {
@@ -115,9 +172,16 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     private func end(after outcomes: [Outcome]) -> End {
         if Task.isCancelled { return .stopped }
         let failed = outcomes.filter { $0.kind == .failed }
-        guard let first = failed.first else { return .settled }
+        guard let first = failed.first else { return rest(after: outcomes) }
         let reason = "\(failed.count) of \(outcomes.count) hosts failed, first \(first.host): \(first.reason ?? "no reason given")"
         return .again(reason: reason, isPermanent: failed.allSatisfy { $0.failure == .permanent })
+    }
+
+    private func rest(after outcomes: [Outcome]) -> End {
+        let waiting = outcomes.filter { $0.againAt != nil }
+        guard let soonest = waiting.compactMap(\.againAt).min() else { return .settled }
+        let first = "\(waiting[0].host): \(waiting[0].reason ?? "")"
+        return .waiting(until: soonest, reason: "\(waiting.count) of \(outcomes.count) hosts wait, first \(first)")
     }
 
     private func log(_ decision: Decision, _ plan: Plan, _ cause: WorkCause) {
@@ -159,7 +223,7 @@ extension Step {
     public var verb: String {
         switch action {
         case .fetch: "fetch"
-        case .copy: "copy"
+        case .copy, .relay: "copy"
         case .touch: "touch"
         case .none: "none"
         }

@@ -3,145 +3,197 @@ import FoundationEssentials
 public import Logging
 import Planning
 
-/// Touches base files ahead of their TTL, for ever: due placements are taken soonest expiry first and sent to each host in one command.
-public struct Refresher<C: Clock>: Sendable where C.Instant == WallInstant {
+/// Touches base files ahead of their TTL, for ever. A host that has something due is logged in to once for all that is due there or soon will be; `RefreshLine` says
+/// which host is next. It has places of its own: what keeps images alive must not stand in line behind surveys of hosts that are away.
+public actor Refresher<C: Clock> where C.Instant == WallInstant {
     private let hosts: any HostOperations
     private let ledger: any Ledger
     private let policy: CurrentPolicy
     private let surveyor: Surveyor<C>
-    private let forks: Forks
     private let counters: EngineCounters
     private let limits: Limits
     private let clock: C
     private let logger: Logger
     private let workWakeup: Wakeup
     private let wakeup = Wakeup()
+    private var line: RefreshLine
+    /// What the line holds is as the ledger had it until then.
+    private var lineIsGoodUntil: WallInstant?
+    /// Hosts whose due placements are Nova's and became work, and until when they are left to that.
+    private var handedOver: [HostName: WallInstant] = [:]
+    private var baseFiles: [ImageID: BaseFileName] = [:]
+    /// The ledger failed: the loop ends, and with it the process.
+    private var hasFailed = false
 
     public init(
-        hosts: any HostOperations, ledger: any Ledger, policy: CurrentPolicy, surveyor: Surveyor<C>, forks: Forks, counters: EngineCounters,
+        hosts: any HostOperations, ledger: any Ledger, policy: CurrentPolicy, surveyor: Surveyor<C>, counters: EngineCounters,
         limits: Limits, clock: C, logger: Logger, workWakeup: Wakeup
     ) {
         self.hosts = hosts
         self.ledger = ledger
         self.policy = policy
         self.surveyor = surveyor
-        self.forks = forks
         self.counters = counters
         self.limits = limits
         self.clock = clock
         self.logger = logger
         self.workWakeup = workWakeup
+        line = RefreshLine(places: limits.forks, placesPerSite: limits.forksPerSite)
+    }
+
+    /// How a host's refresh ended.
+    public struct Refreshed: Hashable, Sendable {
+        /// Their age is 0 now.
+        public var touched: [ImageID] = []
+        /// Not there any longer: they became work.
+        public var missing: [ImageID] = []
+        /// The host could not be asked.
+        public var failure: Failure?
     }
 
     /// Runs until cancelled; throws where the ledger fails.
     public func run() async throws(Failure) {
-        while !Task.isCancelled {
-            let due = try await ledger.dueRefreshes(at: clock.now.date, limit: limits.forks * limits.touchesPerCommand)
-            if due.isEmpty {
-                // A placement that becomes due sooner than the ledger says now is found within a second: TTLs are minutes at least.
-                let next = try await ledger.nextRefresh().map { WallInstant($0) } ?? clock.now.advanced(by: .seconds(60))
-                let soonest = clock.now.advanced(by: .seconds(1))
-                await wakeup.sleep(until: max(soonest, min(next, clock.now.advanced(by: .seconds(5)))), clock: clock)
-            } else {
-                _ = try await touch(due)
-            }
-        }
-    }
-
-    /// Touches these placements now, hosts side by side; one outcome each. What is missing on its host becomes work.
-    public func touch(_ placements: [PlacementRecord]) async throws(Failure) -> [Outcome] {
-        let byHost = Dictionary(grouping: placements, by: \.host)
-        return try await withThrowingFailureGroup { group in
-            for (name, placements) in byHost {
-                for start in stride(from: 0, to: placements.count, by: limits.touchesPerCommand) {
-                    let batch = Array(placements[start..<min(start + limits.touchesPerCommand, placements.count)])
-                    group.addTask { try await touch(batch, on: name) }
-                }
-            }
-        }
-    }
-
-    private func touch(_ placements: [PlacementRecord], on name: HostName) async throws(Failure) -> [Outcome] {
-        let started = clock.now
-        let names = Dictionary(placements.map { (BaseFileName(of: $0.image), $0) }) { first, _ in first }
-        let answers: [BaseFileName: Touch]
-        do throws(Failure) {
-            guard let host = policy.value.fleet.host(name) else {
-                throw Failure(
-                    .permanent, "host \(name) is not in the inventory any longer; it is asked for no more once the image is looked at again"
-                )
-            }
-            answers = try await forks.run { () async throws(Failure) in try await hosts.touch(names.keys.sorted(), on: host) }
-        } catch {
-            return try await failed(placements, error)
-        }
-        let seconds = started.duration(to: clock.now).seconds / Double(max(1, placements.count))
-        var outcomes: [Outcome] = []
-        var missing: [ImageID] = []
-        for (baseFile, placement) in names {
-            var outcome = Outcome(image: placement.image, site: placement.site, host: name, kind: .existing, seconds: seconds)
-            if case .touched = answers[baseFile] ?? .missing {
-                outcome.touchedAt = clock.now.date
-            } else {
-                missing.append(placement.image)
-                outcome.kind = .failed
-                outcome.failure = .retriable
-                outcome.reason = "base file \(baseFile) is gone from \(name); the image is looked at again"
-            }
-            outcomes.append(outcome)
-        }
-        try await settle(outcomes, missing: missing, on: name)
-        return outcomes
-    }
-
-    private func settle(_ outcomes: [Outcome], missing: [ImageID], on name: HostName) async throws(Failure) {
-        let now = clock.now.date
-        let touched = outcomes.filter { $0.kind == .existing }
-        try await ledger.record(touched, at: now)
-        for outcome in outcomes { counters.count(refresh: outcome) }
-        logger.notice("refreshed", metadata: ["host": "\(name)", "touched": "\(touched.count)", "missing": "\(missing.count)"])
-        guard !missing.isEmpty else { return }
-        await surveyor.forget(name)
-        let later = now.addingTimeInterval(Double(limits.backoffMaxSeconds))
-        for outcome in outcomes where outcome.kind == .failed {
-            try await ledger.postponeRefresh(outcome.image, on: name, until: later, reason: outcome.reason ?? "", at: now)
-        }
-        try await ledger.request(missing, cause: .refresh, at: now)
-        await workWakeup.wake()
-    }
-
-    /// The host could not be asked: its placements come again after a pause that leaves room for several tries before they expire.
-    private func failed(_ placements: [PlacementRecord], _ failure: Failure) async throws(Failure) -> [Outcome] {
-        let now = clock.now.date
-        if failure.kind != .cancelled {
-            logger.warning("refresh failed", metadata: ["host": "\(placements.first.map { "\($0.host)" } ?? "")", "reason": "\(failure)"])
-            for placement in placements {
-                let margin = (placement.expiresAt ?? now).timeIntervalSince(now)
-                // Expired already: no hurry helps, and it must not crowd out those that can still be kept.
-                let soon = margin > 0 ? max(Double(limits.backoffSeconds), margin / 8) : Double(limits.backoffMaxSeconds)
-                let pause = min(Double(limits.backoffMaxSeconds), soon)
-                try await ledger.postponeRefresh(
-                    placement.image, on: placement.host, until: now.addingTimeInterval(pause), reason: failure.description, at: now)
-            }
-        }
-        return placements.map {
-            Outcome(
-                image: $0.image, site: $0.site, host: $0.host, kind: .failed, reason: failure.description, failure: failure.kind)
-        }
-    }
-
-    private func withThrowingFailureGroup(
-        _ fill: (inout ThrowingTaskGroup<[Outcome], any Error>) -> Void
-    ) async throws(Failure) -> [Outcome] {
         do {
-            return try await withThrowingTaskGroup(of: [Outcome].self) { group in
-                fill(&group)
-                return try await group.reduce(into: []) { $0 += $1 }
+            try await withThrowingDiscardingTaskGroup { group in
+                while !Task.isCancelled, !hasFailed {
+                    try await look()
+                    while let host = line.next() { group.addTask { try await self.serve(host) } }
+                    await wakeup.sleep(until: try await nextLook(), clock: clock)
+                }
             }
         } catch let failure as Failure {
             throw failure
         } catch {
             throw Failure(.fatal, "refresh ended", cause: "\(error)")
         }
+    }
+
+    /// Touches now what is due on one host, or will be soon.
+    public func refresh(_ name: HostName) async throws(Failure) -> Refreshed {
+        let due = try await handOver(ledger.dueRefreshes(on: name, at: clock.now.date, limit: limits.touchesPerCommand))
+        guard !due.isEmpty else { return Refreshed() }
+        let answers: [BaseFileName: Touch]
+        let names = due.map { baseFile(of: $0.image) }
+        do throws(Failure) {
+            answers = try await hosts.touch(names, on: try host(name))
+        } catch {
+            try await postpone(due, on: name, error)
+            return Refreshed(failure: error)
+        }
+        var refreshed = Refreshed()
+        for (placement, name) in zip(due, names) {
+            let isThere = if case .touched? = answers[name] { true } else { false }
+            if isThere { refreshed.touched.append(placement.image) } else { refreshed.missing.append(placement.image) }
+        }
+        try await settle(refreshed, on: name)
+        return refreshed
+    }
+
+    /// What Nova keeps alive is asked of Nova, for a whole site at once: that is the work loop's. Leaves what is touched here.
+    private func handOver(_ due: [PlacementRecord]) async throws(Failure) -> [PlacementRecord] {
+        let policy = policy.value
+        var ofNova: Set<ImageID> = []
+        // Mostly one rule wants all that lies on a host: it is asked for once.
+        var last: (rule: String, isOfNova: Bool)?
+        for placement in due {
+            let isOfNova = last?.rule == placement.rule ? last?.isOfNova ?? false : policy.isThroughNova(placement)
+            last = (placement.rule, isOfNova)
+            if isOfNova { ofNova.insert(placement.image) }
+        }
+        guard !ofNova.isEmpty else { return due }
+        // A row that waits already, or is under way, stays as it is.
+        try await ledger.request(ofNova.sorted(), cause: .resync, at: clock.now.date)
+        workWakeup.wake()
+        for placement in due where ofNova.contains(placement.image) {
+            handedOver[placement.host] = clock.now.advanced(by: .seconds(Self.handOverSeconds))
+        }
+        return due.filter { !ofNova.contains($0.image) }
+    }
+
+    private func serve(_ name: HostName) async throws(Failure) {
+        do throws(Failure) {
+            let refreshed = try await refresh(name)
+            line.ended(name, hasFailed: refreshed.failure != nil)
+        } catch {
+            hasFailed = true
+            line.ended(name, hasFailed: true)
+            wakeup.wake()
+            throw error
+        }
+        wakeup.wake()
+    }
+
+    /// Asks the ledger where nothing waits or what waits was read a while ago. With a million placements due at once that takes it seconds, hence the pause.
+    private func look() async throws(Failure) {
+        let began = clock.now
+        if let lineIsGoodUntil, began < lineIsGoodUntil, !line.isEmpty || !line.hasFreePlaces { return }
+        handedOver = handedOver.filter { began < $0.value }
+        let due = try await ledger.hostsDue(at: began.date, limit: Self.hostsAtOnce).filter { handedOver[$0.host] == nil }
+        let fleet = policy.value.fleet
+        line.looked(due) { fleet.host($0)?.site ?? "" }
+        let ended = clock.now
+        lineIsGoodUntil = ended.advanced(by: max(.seconds(5), began.duration(to: ended) * 20))
+    }
+
+    /// Before what was handed over is looked at again, in seconds: the work loop has it, and TTLs are minutes at least.
+    private static var handOverSeconds: Int { 60 }
+    /// More than fit into flight for minutes; the rest is found in the next look.
+    private static var hostsAtOnce: Int { 20_000 }
+    /// More than any cloud keeps fresh; about 200 bytes each.
+    private static var baseFilesKept: Int { 20_000 }
+
+    /// A placement that becomes due sooner than the ledger says now is found within five seconds: TTLs are minutes at least.
+    private func nextLook() async throws(Failure) -> WallInstant {
+        let (soonest, latest) = (clock.now.advanced(by: .seconds(1)), clock.now.advanced(by: .seconds(5)))
+        // What is due already waits for a place or is in flight: a host that ends wakes us.
+        guard line.isEmpty, let next = try await ledger.nextRefresh(), next > clock.now.date else { return latest }
+        return max(soonest, min(WallInstant(next), latest))
+    }
+
+    /// A SHA-1 each, of the same few images for ever.
+    private func baseFile(of image: ImageID) -> BaseFileName {
+        if let known = baseFiles[image] { return known }
+        if baseFiles.count >= Self.baseFilesKept { baseFiles = [:] }
+        let name = BaseFileName(of: image)
+        baseFiles[image] = name
+        return name
+    }
+
+    private func host(_ name: HostName) throws(Failure) -> Host {
+        guard let host = policy.value.fleet.host(name) else {
+            throw Failure(
+                .permanent, "host \(name) is not in the inventory any longer; it is asked for no more once the image is looked at again")
+        }
+        return host
+    }
+
+    private func settle(_ refreshed: Refreshed, on name: HostName) async throws(Failure) {
+        let now = clock.now.date
+        if !refreshed.touched.isEmpty { try await ledger.recordTouched(refreshed.touched, on: name, at: now) }
+        counters.count(refreshed: refreshed.touched, on: name)
+        logger.notice(
+            "refreshed",
+            metadata: ["host": "\(name)", "touched": "\(refreshed.touched.count)", "missing": "\(refreshed.missing.count)"])
+        guard !refreshed.missing.isEmpty else { return }
+        await surveyor.forget(name)
+        let reason = "the base file is gone from \(name); the image is looked at again"
+        counters.count(refreshFailures: refreshed.missing, on: name, reason: reason)
+        // In this order: the work loop must find written down what is missing.
+        try await ledger.recordMissing(refreshed.missing, on: name, reason: reason, at: now)
+        try await ledger.request(refreshed.missing, cause: .refresh, at: now)
+        workWakeup.wake()
+    }
+
+    /// The host could not be asked: it is tried again after a pause that leaves room for more tries before the first of its files expires.
+    private func postpone(_ placements: [PlacementRecord], on name: HostName, _ failure: Failure) async throws(Failure) {
+        guard failure.kind != .cancelled else { return }
+        let now = clock.now.date
+        let margins = placements.compactMap { $0.expiresAt?.timeIntervalSince(now) }.filter { $0 > 0 }
+        let pause = RefreshSchedule.pauseSeconds(margin: margins.min() ?? 0, shortest: Double(limits.backoffSeconds))
+        logger.warning(
+            "refresh failed", metadata: ["host": "\(name)", "again_in_seconds": "\(Int(pause))", "reason": "\(failure)"])
+        counters.count(refreshFailures: placements.map(\.image), on: name, reason: failure.description)
+        try await ledger.postponeRefresh(
+            placements.map(\.image), on: name, until: now.addingTimeInterval(pause), reason: failure.description, at: now)
     }
 }

@@ -8,20 +8,24 @@ public actor Resync<C: Clock> where C.Instant == WallInstant {
     private let catalog: any ImageCatalog
     private let ledger: any Ledger
     private let policy: CurrentPolicy
+    private let rivals: RivalBook
     private let interval: Duration
     private let clock: C
     private let logger: Logger
     private let workWakeup: Wakeup
     private let wakeup = Wakeup()
     private var failures = 0
+    /// Changes of the policy so far, and how many of them have been queued for.
+    private var policyChanges = (seen: 0, queued: 0)
 
     public init(
-        catalog: any ImageCatalog, ledger: any Ledger, policy: CurrentPolicy, intervalSeconds: Int, clock: C, logger: Logger,
-        workWakeup: Wakeup
+        catalog: any ImageCatalog, ledger: any Ledger, policy: CurrentPolicy, intervalSeconds: Int, rivals: RivalBook? = nil,
+        clock: C, logger: Logger, workWakeup: Wakeup
     ) {
         self.catalog = catalog
         self.ledger = ledger
         self.policy = policy
+        self.rivals = rivals ?? RivalBook(catalog: catalog)
         self.interval = .seconds(intervalSeconds)
         self.clock = clock
         self.logger = logger
@@ -50,20 +54,28 @@ public actor Resync<C: Clock> where C.Instant == WallInstant {
     }
 
     /// A broker that takes and drops us again and again must not make us list Glance each time: a resync waits `pauseSeconds` after the last one.
-    public func requestNow() async { await wakeup.wake() }
+    public func requestNow() async { wakeup.wake() }
+
+    /// Another policy is in force: every image is looked at as if for the first time, those that wait for another try as well.
+    public func policyChanged() async {
+        policyChanges.seen += 1
+        wakeup.wake()
+    }
 
     private static var pauseSeconds: Double { 5 }
 
     /// Images that no rule wants and that the ledger never knew need no row.
     private func queueEverything() async throws(Failure) {
-        let (policy, now) = (policy.value, clock.now.date)
+        let (policy, now, changes) = (policy.value, clock.now.date, policyChanges)
         var ids = try await knownImages()
-        for facts in try await catalog.images(named: nil) where !ids.contains(facts.id) {
-            if !policy.rules.decide(facts, fleet: policy.fleet, now: now).placements.isEmpty { ids.insert(facts.id) }
+        let (images, rivals) = try await rivals.list(for: policy.rules, at: now)
+        for facts in images where !ids.contains(facts.id) {
+            if !policy.rules.decide(facts, fleet: policy.fleet, now: now, among: rivals).placements.isEmpty { ids.insert(facts.id) }
         }
-        try await ledger.request(ids.sorted(), cause: .resync, at: now)
+        try await ledger.request(ids.sorted(), cause: changes.seen > changes.queued ? .reload : .resync, at: now)
+        policyChanges.queued = changes.seen
         logger.debug("resync", metadata: ["images": "\(ids.count)"])
-        await workWakeup.wake()
+        workWakeup.wake()
     }
 
     private func knownImages() async throws(Failure) -> Set<ImageID> {

@@ -11,10 +11,16 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
     private let forks: Forks
     private let clock: C
     private let logger: Logger
-    private var known: [HostName: HostSurvey] = [:]
+    private var known: [HostName: KnownSurvey] = [:]
     /// Hosts that did not answer lately, and until when that is believed: not every image that wants one shall wait for its time-out.
-    private var away: [HostName: (reason: String, until: Date)] = [:]
-    private var underWay: [HostName: Task<HostObservation, Never>] = [:]
+    private var away: [HostName: (reason: String, until: Date, tries: Int)] = [:]
+    /// Hosts that are being surveyed, and who waits for the answer besides the one who asked.
+    private var underWay: [HostName: [CheckedContinuation<Answer, Never>]] = [:]
+
+    private enum Answer {
+        case surveyed(KnownSurvey)
+        case failed(reason: String)
+    }
 
     public init(hosts: any HostOperations, ledger: any Ledger, limits: Limits, forks: Forks, clock: C, logger: Logger) {
         self.hosts = hosts
@@ -25,21 +31,25 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
         self.logger = logger
     }
 
-    /// Observations of all these hosts, `forks` at once; ages are as of now.
-    public nonisolated func observations(of wanted: [Host]) async -> [HostName: HostObservation] {
-        await withTaskGroup(of: (HostName, HostObservation).self) { group in
-            for host in wanted { group.addTask { (host.name, await self.observation(of: host)) } }
-            return await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+    /// Observations of all these hosts, `forks` at once; ages are as of now. Of the base files, only the image's own is in them.
+    public func observations(of wanted: [Host], for image: ImageID) async -> [HostName: HostObservation] {
+        let name = BaseFileName(of: image)
+        var observed: [HostName: HostObservation] = [:]
+        var unknown: [Host] = []
+        for host in wanted {
+            if let answer = knownAnswer(host.name, name) { observed[host.name] = answer } else { unknown.append(host) }
         }
+        guard !unknown.isEmpty else { return observed }
+        await withTaskGroup(of: (HostName, HostObservation).self) { group in
+            for host in unknown { group.addTask { (host.name, await self.observation(of: host, name)) } }
+            for await (name, observation) in group { observed[name] = observation }
+        }
+        return observed
     }
 
     /// An executor changed this host: the base file is there with age 0 from `moment` on.
     public func note(_ name: BaseFileName, bytes: Int64, on host: HostName, at moment: Date) {
-        guard var survey = known[host] else { return }
-        survey.baseFiles.removeAll { $0.name == name }
-        let age = survey.surveyedAt.timeIntervalSince(moment)
-        survey.baseFiles.append(BaseFile(name: name, bytes: bytes, allocatedBytes: bytes, ageSeconds: age))
-        known[host] = survey
+        known[host]?.note(name, bytes: bytes, at: moment)
     }
 
     /// What was known of the host is wrong: the next question goes to the host itself.
@@ -48,54 +58,54 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
         away[host] = nil
     }
 
-    private func observation(of host: Host) async -> HostObservation {
+    /// Nil where the host is to be asked.
+    private func knownAnswer(_ host: HostName, _ name: BaseFileName) -> HostObservation? {
         let now = clock.now.date
-        if let survey = known[host.name], (0..<Double(limits.surveyMaxAgeSeconds)).contains(now.timeIntervalSince(survey.surveyedAt)) {
-            return .surveyed(survey.aged(to: now))
+        if let survey = known[host], (0..<Double(limits.surveyMaxAgeSeconds)).contains(now.timeIntervalSince(survey.surveyedAt)) {
+            return .surveyed(survey.about(name, at: now))
         }
-        if let away = away[host.name], now < away.until { return .unreachable(reason: away.reason) }
-        if let running = underWay[host.name] { return await running.value }
-        // Owned by this actor and ended by the node's own deadline; several reconciles may wait for it, so none of them owns it.
-        let survey = Task { await self.survey(host) }
-        underWay[host.name] = survey
-        defer { underWay[host.name] = nil }
-        // Cancelled on shutdown only, and then for everybody who waits.
-        return await withTaskCancellationHandler {
-            await survey.value
-        } onCancel: {
-            survey.cancel()
+        if let away = away[host], now < away.until { return .unreachable(reason: away.reason) }
+        return nil
+    }
+
+    private func observation(of host: Host, _ name: BaseFileName) async -> HostObservation {
+        if let answer = knownAnswer(host.name, name) { return answer }
+        switch await answer(of: host) {
+        case .surveyed(let survey): return .surveyed(survey.about(name, at: clock.now.date))
+        case .failed(let reason): return .unreachable(reason: reason)
         }
     }
 
-    private func survey(_ host: Host) async -> HostObservation {
+    /// Whoever asks first surveys; the others wait for that answer. Tasks are cancelled on shutdown only, and then it is everybody's end.
+    private func answer(of host: Host) async -> Answer {
+        if underWay[host.name] != nil { return await withCheckedContinuation { underWay[host.name, default: []].append($0) } }
+        underWay[host.name] = []
+        let answer = await survey(host)
+        for waiter in underWay.removeValue(forKey: host.name) ?? [] { waiter.resume(returning: answer) }
+        return answer
+    }
+
+    private func survey(_ host: Host) async -> Answer {
         do throws(Failure) {
             let survey = try await forks.run { () async throws(Failure) in try await hosts.survey(host) }
-            known[host.name] = survey
+            let kept = KnownSurvey(survey)
+            known[host.name] = kept
             away[host.name] = nil
             try await ledger.record(survey, at: clock.now.date)
-            return .surveyed(survey)
+            return .surveyed(kept)
         } catch {
-            guard error.kind != .cancelled else { return .unreachable(reason: error.description) }
-            let until = clock.now.date.addingTimeInterval(Double(limits.awaySeconds))
-            away[host.name] = (error.description, until)
+            guard error.kind != .cancelled else { return .failed(reason: error.description) }
+            // Doubled each time: many hosts that are away for a day must not make every image wait for their time-outs.
+            let tries = (away[host.name]?.tries ?? 0) + 1
+            let pause = min(Double(limits.awaySeconds) * Double(1 << min(tries - 1, 20)), PlacementRecord.longestRetrySeconds)
+            away[host.name] = (error.description, clock.now.date.addingTimeInterval(pause), tries)
             logger.warning("survey failed", metadata: ["host": "\(host.name)", "reason": "\(error)"])
             do throws(Failure) {
                 try await ledger.recordUnreachable(host.name, reason: error.description, at: clock.now.date)
             } catch {
                 logger.error("ledger not writable", metadata: ["reason": "\(error)"])
             }
-            return .unreachable(reason: error.description)
+            return .failed(reason: error.description)
         }
-    }
-}
-
-extension HostSurvey {
-    /// The same survey as it would read at a later moment, if nothing else changed.
-    func aged(to now: Date) -> HostSurvey {
-        var later = self
-        let passed = now.timeIntervalSince(surveyedAt)
-        later.surveyedAt = now
-        for index in later.baseFiles.indices { later.baseFiles[index].ageSeconds += passed }
-        return later
     }
 }

@@ -24,7 +24,7 @@ public struct Sweeper<C: Clock>: Sendable where C.Instant == WallInstant {
     public func run() async {
         while !Task.isCancelled {
             await withTaskGroup(of: Void.self) { group in
-                for host in policy.value.fleet.hosts { group.addTask { await sweep(host) } }
+                for host in policy.value.hostsWithSSH { group.addTask { await sweep(host) } }
             }
             // Throws on cancellation only, which ends the loop.
             try? await clock.sleep(until: clock.now.advanced(by: .seconds(86400)), tolerance: nil)

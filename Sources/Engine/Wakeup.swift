@@ -1,18 +1,18 @@
+import Synchronization
+
 /// A loop sleeps here until its next deadline, or until somebody has something for it. A wake-up that comes while nobody sleeps is kept for the next sleep.
-public actor Wakeup {
-    private var isPending = false
-    private var sleeper: CheckedContinuation<Void, Never>?
+public final class Wakeup: Sendable {
+    private enum State {
+        case quiet
+        case woken
+        case sleeping(CheckedContinuation<Void, Never>)
+    }
+
+    private let state = Mutex(State.quiet)
 
     public init() {}
 
-    public func wake() {
-        if let sleeper {
-            self.sleeper = nil
-            sleeper.resume()
-        } else {
-            isPending = true
-        }
-    }
+    public func wake() { release(orKeep: true) }
 
     /// Returns at a wake-up, at `deadline`, or soon after cancellation. One sleeper at a time.
     public func sleep<C: Clock>(until deadline: C.Instant, clock: C) async where C.Instant: Sendable {
@@ -26,22 +26,33 @@ public actor Wakeup {
     }
 
     private func untilWoken() async {
-        if isPending {
-            isPending = false
-            return
-        }
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                if Task.isCancelled { continuation.resume() } else { sleeper = continuation }
+                let isOver = state.withLock { state in
+                    if case .woken = state {
+                        state = .quiet
+                        return true
+                    }
+                    if Task.isCancelled { return true }
+                    state = .sleeping(continuation)
+                    return false
+                }
+                if isOver { continuation.resume() }
             }
         } onCancel: {
-            // Lives until the sleeper is released: a few microseconds.
-            Task { await self.release() }
+            release(orKeep: false)
         }
     }
 
-    private func release() {
+    private func release(orKeep isKept: Bool) {
+        let sleeper: CheckedContinuation<Void, Never>? = state.withLock { state in
+            if case .sleeping(let sleeper) = state {
+                state = .quiet
+                return sleeper
+            }
+            if isKept { state = .woken }
+            return nil
+        }
         sleeper?.resume()
-        sleeper = nil
     }
 }

@@ -2,7 +2,7 @@ public import ForecacheModel
 import FoundationEssentials
 public import Logging
 
-/// Takes work rows from the ledger as they fall due and reconciles `imagesAtOnce` of them side by side, each image at most once at a time. The ledger is the
+/// Takes work rows from the ledger as they fall due and reconciles `imagesInFlight` of them side by side, each image at most once at a time. The ledger is the
 /// queue; this loop holds nothing that a crash could lose.
 public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     private let ledger: any Ledger
@@ -11,7 +11,14 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     private let clock: C
     private let logger: Logger
     private let wakeup: Wakeup
+    /// Images whose rows are being worked on, or whose end is not written down yet.
     private var inFlight: Set<ImageID> = []
+    /// Due rows that were read ahead, the next one last. Read anew whenever somebody queued something, so that an event overtakes a resync.
+    private var waiting: [WorkRow] = []
+    private var workers = 0
+    /// Settled rows that the next transaction finishes together.
+    private var settled: [WorkRow] = []
+    private var isFinishing = false
     private var isDraining = false
     /// A round could not be written down: the loop ends, and with it the process.
     private var hasFailed = false
@@ -29,12 +36,14 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     public func run() async throws(Failure) {
         do {
             try await withThrowingDiscardingTaskGroup { group in
-                while !isDraining, !Task.isCancelled, !hasFailed {
-                    for row in try await ledger.dueWork(
-                        at: clock.now.date, excluding: inFlight, limit: limits.imagesAtOnce - inFlight.count)
-                    {
-                        inFlight.insert(row.image)
-                        group.addTask { try await self.reconcile(row) }
+                while isTaking {
+                    waiting = []
+                    waiting = try await ledger.dueWork(
+                        at: clock.now.date, excluding: inFlight, limit: limits.imagesInFlight * Self.roundsAhead
+                    ).reversed()
+                    while workers < limits.imagesInFlight, let row = next() {
+                        workers += 1
+                        group.addTask { try await self.work(from: row) }
                     }
                     await wakeup.sleep(until: try await nextLook(), clock: clock)
                 }
@@ -49,42 +58,78 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     /// Takes no more rows; `run` returns when those under way have ended.
     public func drain() async {
         isDraining = true
-        await wakeup.wake()
+        wakeup.wake()
     }
 
     public var imagesInFlight: Int { inFlight.count }
 
-    private func reconcile(_ row: WorkRow) async throws(Failure) {
-        let end = await reconciler.reconcile(row.image, cause: row.cause)
+    /// Rows read ahead for each image in flight, so that most rounds need no look at the ledger before them.
+    private static var roundsAhead: Int { 4 }
+
+    private var isTaking: Bool { !isDraining && !hasFailed && !Task.isCancelled }
+
+    private func next() -> WorkRow? {
+        guard isTaking, let row = waiting.popLast() else { return nil }
+        inFlight.insert(row.image)
+        return row
+    }
+
+    /// One row after the other until none is left that was read ahead.
+    private func work(from first: WorkRow) async throws(Failure) {
+        var row: WorkRow? = first
         do throws(Failure) {
-            try await settle(row, end)
+            while let taken = row {
+                try await settle(taken, await reconciler.reconcile(taken.image, cause: taken.cause))
+                row = next()
+            }
         } catch {
             hasFailed = true
-            inFlight.remove(row.image)
-            await wakeup.wake()
+            workers -= 1
+            wakeup.wake()
             throw error
         }
-        inFlight.remove(row.image)
-        await wakeup.wake()
+        workers -= 1
+        wakeup.wake()
     }
 
     private func settle(_ row: WorkRow, _ end: Reconciler<C>.End) async throws(Failure) {
         switch end {
-        case .settled: try await ledger.finish(row)
+        case .settled:
+            settled.append(row)
+            return try await finishSettled()
         case .again(let reason, let isPermanent):
             let wait = isPermanent ? Double(limits.backoffMaxSeconds) : backoff(after: row.attempts)
             logger.notice(
                 "tried again later",
                 metadata: ["image": "\(row.image)", "in_seconds": "\(Int(wait))", "attempt": "\(row.attempts + 1)", "reason": "\(reason)"])
             try await ledger.postpone(row, until: clock.now.date.addingTimeInterval(wait), reason: reason)
+        case .waiting(let until, let reason):
+            // Looked at now and then all the same: what another site misses of an image meanwhile must not wait for this one's window.
+            let dueAt = min(until, clock.now.date.addingTimeInterval(Double(limits.backoffMaxSeconds)))
+            logger.info("waits", metadata: ["image": "\(row.image)", "reason": "\(reason)"])
+            try await ledger.postpone(row, until: dueAt, reason: reason, isFailure: false)
         case .stopped: break  // the row stays as it is: the next start finds it due
+        }
+        inFlight.remove(row.image)
+    }
+
+    /// One worker writes for all: while its transaction is on its way, the rows of the next one gather.
+    private func finishSettled() async throws(Failure) {
+        guard !isFinishing else { return }
+        isFinishing = true
+        defer { isFinishing = false }
+        while !settled.isEmpty {
+            let rows = settled
+            settled = []
+            try await ledger.finish(rows)
+            inFlight.subtract(rows.map(\.image))
         }
     }
 
     private func nextLook() async throws(Failure) -> WallInstant {
         // Full: only a finished round makes room. Rows that are in flight may be the earliest due, and must not make this loop spin.
         let idle = clock.now.advanced(by: .seconds(30))
-        guard inFlight.count < limits.imagesAtOnce, let due = try await ledger.nextWorkDue() else { return idle }
+        guard workers < limits.imagesInFlight, let due = try await ledger.nextWorkDue() else { return idle }
         let soonest = inFlight.isEmpty ? clock.now : clock.now.advanced(by: .seconds(1))
         return min(idle, max(soonest, WallInstant(due)))
     }

@@ -1,3 +1,5 @@
+public import FoundationEssentials
+
 /// Whether a rule acts or only reports.
 public enum RuleMode: String, Hashable, Sendable, Codable {
     case enforce
@@ -8,7 +10,7 @@ public enum RuleMode: String, Hashable, Sendable, Codable {
 /// What the rules say about one image, with the reasons, also for "leave alone". `explain`, `plan` and the log print this same value.
 public struct Decision: Hashable, Sendable, Codable {
     public var image: ImageFacts
-    /// One verdict a rule, in evaluation order (priority, then file order).
+    /// What the rules that match say, in evaluation order (priority, then file order). In an explanation: one verdict for every rule.
     public var rules: [RuleVerdict]
     /// At most one a host, ordered by site and host. Hosts that no rule wants are not listed.
     public var placements: [Placement]
@@ -34,14 +36,21 @@ public struct RuleVerdict: Hashable, Sendable, Codable {
     public var reasons: [String]
     /// Number of hosts that the rule wants the image on; 0 for an image that must not be cached.
     public var placements: Int
+    /// Since when it matches and until when it wants the image; set for matching rules with `for:` only.
+    public var began: Date?
+    public var ends: Date?
 
-    public init(rule: String, file: String, line: Int, matched: Bool, reasons: [String], placements: Int) {
+    public init(
+        rule: String, file: String, line: Int, matched: Bool, reasons: [String], placements: Int, began: Date? = nil, ends: Date? = nil
+    ) {
         self.rule = rule
         self.file = file
         self.line = line
         self.matched = matched
         self.reasons = reasons
         self.placements = placements
+        self.began = began
+        self.ends = ends
     }
 }
 

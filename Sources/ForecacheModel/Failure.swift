@@ -16,15 +16,18 @@ public struct Failure: Error, Hashable, Sendable {
     public var context: String
     /// The message of the error below, where there is one.
     public var cause: String?
+    /// The bytes themselves are not the image's: another source may have the right ones.
+    public var isAboutBytes: Bool
 
-    public init(_ kind: Kind, _ context: String, cause: String? = nil) {
+    public init(_ kind: Kind, _ context: String, cause: String? = nil, isAboutBytes: Bool = false) {
         self.kind = kind
         self.context = context
         self.cause = cause
+        self.isAboutBytes = isAboutBytes
     }
 
     /// The same failure told from one floor higher: `context` first, what came from below as its cause.
-    public func wrapped(_ outer: String) -> Failure { Failure(kind, outer, cause: description) }
+    public func wrapped(_ outer: String) -> Failure { Failure(kind, outer, cause: description, isAboutBytes: isAboutBytes) }
 }
 
 extension Failure: CustomStringConvertible {

@@ -59,18 +59,44 @@ public struct BaseFile: Hashable, Sendable, Codable {
     }
 }
 
-/// 40 lower-case hexadecimal digits; `Planning` derives it from an `ImageID`.
+/// 40 lower-case hexadecimal digits; `Planning` derives it from an `ImageID`. Held as the 20 bytes that they stand for: surveys keep millions of them.
 public struct BaseFileName: Hashable, Comparable, Sendable, CustomStringConvertible {
-    public let text: String
+    private let high: UInt64
+    private let middle: UInt64
+    private let low: UInt32
 
     public init?(_ text: String) {
-        guard text.utf8.count == 40, text.utf8.allSatisfy(Hexadecimal.isDigit), text == text.lowercased() else { return nil }
-        self.text = text
+        guard text.utf8.count == 40 else { return nil }
+        var (high, middle, low) = (UInt64(0), UInt64(0), UInt32(0))
+        for (index, digit) in text.utf8.enumerated() {
+            let value: UInt8
+            switch digit {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = digit - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = digit - UInt8(ascii: "a") + 10
+            default: return nil
+            }
+            switch index {
+            case ..<16: high = high << 4 | UInt64(value)
+            case ..<32: middle = middle << 4 | UInt64(value)
+            default: low = low << 4 | UInt32(value)
+            }
+        }
+        (self.high, self.middle, self.low) = (high, middle, low)
+    }
+
+    public var text: String {
+        var bytes: [UInt8] = []
+        for shift in stride(from: 56, through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: high >> UInt64(shift))) }
+        for shift in stride(from: 56, through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: middle >> UInt64(shift))) }
+        for shift in stride(from: 24, through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: low >> UInt32(shift))) }
+        return Hexadecimal.text(bytes)
     }
 
     public var description: String { text }
 
-    public static func < (left: Self, right: Self) -> Bool { left.text < right.text }
+    public static func < (left: Self, right: Self) -> Bool {
+        (left.high, left.middle, left.low) < (right.high, right.middle, right.low)
+    }
 }
 
 extension BaseFileName: Codable {

@@ -9,7 +9,7 @@ public enum OutcomeKind: String, Hashable, Sendable, Codable, CaseIterable {
     /// This host cannot use a base file (rbd).
     case unsupported
     case failed
-    /// Not tried: no longer wanted, dry run, or shutting down.
+    /// Not tried, or stopped: no longer wanted, dry run, outside the site's window, or shutting down.
     case skipped
 }
 
@@ -33,10 +33,13 @@ public struct Outcome: Hashable, Sendable, Codable {
     public var failure: Failure.Kind?
     /// The controller's clock when the base file's age was 0; nil unless `cached` or `existing`.
     public var touchedAt: Date?
+    /// When it is tried again: set where bytes wait for the site's window.
+    public var againAt: Date?
 
     public init(
         image: ImageID, site: SiteName, host: HostName, kind: OutcomeKind, via: Via? = nil, source: String? = nil, bytes: Int64 = 0,
-        seconds: Double = 0, digest: Digest? = nil, reason: String? = nil, failure: Failure.Kind? = nil, touchedAt: Date? = nil
+        seconds: Double = 0, digest: Digest? = nil, reason: String? = nil, failure: Failure.Kind? = nil, touchedAt: Date? = nil,
+        againAt: Date? = nil
     ) {
         self.image = image
         self.site = site
@@ -50,5 +53,6 @@ public struct Outcome: Hashable, Sendable, Codable {
         self.reason = reason
         self.failure = failure
         self.touchedAt = touchedAt
+        self.againAt = againAt
     }
 }

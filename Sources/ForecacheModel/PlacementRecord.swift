@@ -69,6 +69,20 @@ public struct PlacementRecord: Hashable, Sendable, Codable {
     /// When Nova's janitor may remove it; nil where no base file is known.
     public var expiresAt: Date? { touchedAt?.addingTimeInterval(Double(ttlSeconds)) }
 
+    /// The longest pause between two tries to refresh a placement: a host that comes back is noticed within so long.
+    public static let longestRetrySeconds: Double = 600
+    /// What a WAN link is taken to carry, in bytes a second, when the time to fetch a file anew is estimated: a slow one, so that the warning comes early.
+    public static let repairBytesPerSecond: Double = 10 * 1024 * 1024
+
+    /// Until it is known that the host is back, and until the bytes were fetched once more.
+    public var repairSeconds: Double { Self.longestRetrySeconds + Double(bytes) / Self.repairBytesPerSecond }
+
+    /// It is there and wanted, its touch is overdue or failed, and it expires before it could be fetched anew.
+    public func isAtRisk(at now: Date) -> Bool {
+        guard isWanted, lastOutcome != .unsupported, let expiresAt, let refreshAt, expiresAt > now else { return false }
+        return (failures > 0 || refreshAt <= now) && expiresAt.timeIntervalSince(now) < repairSeconds
+    }
+
     public func state(at now: Date) -> PlacementState {
         guard isWanted else { return .unwanted }
         if isInFlight { return .caching }

@@ -1,6 +1,14 @@
 extension String {
-    /// For a log line or terminal: control characters, which a tenant may have put into an image's name, are shown and not obeyed.
+    /// For a log line or terminal: control characters, which a tenant may have put into an image's name, are shown and not obeyed; those that turn the writing
+    /// direction or break the line are such, too.
     public var printable: String {
-        String(String.UnicodeScalarView(unicodeScalars.prefix(200).map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
+        String(
+            String.UnicodeScalarView(
+                unicodeScalars.prefix(200).map { scalar in
+                    switch scalar.properties.generalCategory {
+                    case .control, .format, .lineSeparator, .paragraphSeparator: "\u{FFFD}"
+                    default: scalar
+                    }
+                }))
     }
 }

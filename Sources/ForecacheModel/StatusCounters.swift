@@ -24,6 +24,12 @@ public struct StatusCounters: Hashable, Sendable, Codable {
     public var refreshFailures = 0
     /// Rule or inventory reloads that were refused.
     public var reloadFailures = 0
+    /// Reloads that were put into force.
+    public var reloads = 0
+    /// Reloads that were held for approval.
+    public var reloadsHeld = 0
+    /// How the operator's files stand; nil before the first look at them.
+    public var reload: ReloadReport?
 
     public init() {}
 }

@@ -5,11 +5,15 @@ public struct StatusReport: Hashable, Sendable, Codable {
     public var images: [StatusImage]
     public var queue: StatusQueue
     public var notifications: StatusNotifications
+    public var policy: StatusPolicy
 
-    public init(images: [StatusImage], queue: StatusQueue, notifications: StatusNotifications) {
+    public init(
+        images: [StatusImage], queue: StatusQueue, notifications: StatusNotifications, policy: StatusPolicy = StatusPolicy(nil)
+    ) {
         self.images = images
         self.queue = queue
         self.notifications = notifications
+        self.policy = policy
     }
 
     /// One line of JSON, keys in order.
@@ -39,6 +43,8 @@ public struct StatusPlacement: Hashable, Sendable {
     public var role: RoleName
     public var host: HostName
     public var state: PlacementState
+    /// It expires before it could be fetched anew, and its touch is overdue or failed.
+    public var isAtRisk: Bool
     /// Nil where no base file is known.
     public var ageSeconds: Int?
     public var ttlSeconds: Int
@@ -53,6 +59,7 @@ public struct StatusPlacement: Hashable, Sendable {
         role = record.role
         host = record.host
         state = record.state(at: now)
+        isAtRisk = record.isAtRisk(at: now)
         // A clock that was set back makes no negative ages.
         ageSeconds = record.touchedAt.map { max(0, Int(now.timeIntervalSince($0).rounded(.down))) }
         ttlSeconds = record.ttlSeconds
@@ -102,6 +109,7 @@ public enum RFC3339 {
 extension StatusPlacement: Codable {
     enum CodingKeys: String, CodingKey {
         case site, role, host, state, bytes, rule, error
+        case isAtRisk = "at_risk"
         case ageSeconds = "age_seconds"
         case ttlSeconds = "ttl_seconds"
         case expiresAt = "expires_at"
@@ -114,6 +122,7 @@ extension StatusPlacement: Codable {
         role = try container.decode(RoleName.self, forKey: .role)
         host = try container.decode(HostName.self, forKey: .host)
         state = try container.decode(PlacementState.self, forKey: .state)
+        isAtRisk = try container.decode(Bool.self, forKey: .isAtRisk)
         ageSeconds = try container.decode(Int?.self, forKey: .ageSeconds)
         ttlSeconds = try container.decode(Int.self, forKey: .ttlSeconds)
         expiresAt = try container.time(.expiresAt)
@@ -129,6 +138,7 @@ extension StatusPlacement: Codable {
         try container.encode(role, forKey: .role)
         try container.encode(host, forKey: .host)
         try container.encode(state, forKey: .state)
+        try container.encode(isAtRisk, forKey: .isAtRisk)
         try container.encode(ageSeconds, forKey: .ageSeconds)
         try container.encode(ttlSeconds, forKey: .ttlSeconds)
         try container.encode(expiresAt.map(RFC3339.text), forKey: .expiresAt)

@@ -2,6 +2,7 @@ public import Engine
 public import ForecacheModel
 import FoundationEssentials
 import Planning
+import Synchronization
 
 /// What must hold of every `HostOperations`, simulated or real: each rule throws a described violation.
 public struct HostOperationsConformance: Sendable {
@@ -35,17 +36,65 @@ public struct HostOperationsConformance: Sendable {
     /// The whole life of a base file on two hosts.
     public func run() async throws {
         try await touchingWhatIsNotThereCreatesNothing()
+        try await whatIsNotThereIsNeitherCopiedNorPublished()
+        try await whereThereIsNoRoomNothingIsMoved()
+        try await bytesThatDoNotMatchAreNeverPublished()
+        try await sweepingRemovesWhatNobodyPublished()
         try await bytesAreNoBaseFileBeforeTheyArePublished()
         try await publishingMakesTheBaseFileOnce()
         try await aCopyBringsTheSameBytes()
         try await touchingSetsTheAgeToZero()
         try await sweepingLeavesBaseFilesAlone()
+        try await readingGivesTheBytesAndChangesNothing()
+        try await releasingLeavesBaseFilesAlone()
     }
 
     private func touchingWhatIsNotThereCreatesNothing() async throws {
         let answers = try await bench.operations.touch([name], on: bench.first)
         try require(answers[name] == .missing, "touching a base file that is not there answers 'missing'")
         try require(try await baseFile(on: bench.first) == nil, "touching creates nothing")
+    }
+
+    private func whatIsNotThereIsNeitherCopiedNorPublished() async throws {
+        let copied = await failure { () throws(Failure) in
+            _ = try await bench.operations.copy(bench.request, from: bench.second, on: bench.first) { _ in }
+        }
+        try require(copied?.kind == .retriable, "a copy of nothing fails, and may be tried again: \(copied?.description ?? "it did not")")
+        let published = await failure { () throws(Failure) in _ = try await bench.operations.publish(bench.request, on: bench.first) }
+        try require(published != nil, "publishing bytes that are not there fails")
+        try require(try await baseFile(on: bench.first) == nil, "neither makes a base file")
+    }
+
+    private func whereThereIsNoRoomNothingIsMoved() async throws {
+        var request = bench.request
+        request.keepFreeBytes = 1 << 59
+        let refused = await failure { () throws(Failure) in
+            _ = try await bench.operations.fetch(request, with: bench.grant, on: bench.first) { _ in }
+        }
+        try require(refused?.kind == .retriable, "without room a fetch fails for now: \(refused?.description ?? "it did not")")
+        try require(try await bench.operations.survey(bench.first).temporaryBytes == 0, "and it moves nothing")
+    }
+
+    private func bytesThatDoNotMatchAreNeverPublished() async throws {
+        var request = bench.request
+        request.digest = bench.wrongDigest
+        let seen = Seen()
+        _ = try await bench.operations.fetch(request, with: bench.grant, on: bench.first) { seen.note($0) }
+        try require(seen.isRising && seen.last ?? 0 <= request.bytes, "progress rises to the image's size at most")
+        let refused = await failure { () throws(Failure) in _ = try await bench.operations.publish(request, on: bench.first) }
+        try require(refused?.kind == .permanent, "bytes that do not match are refused for good: \(refused?.description ?? "they were not")")
+        try require(try await baseFile(on: bench.first) == nil, "and are no base file")
+    }
+
+    private func sweepingRemovesWhatNobodyPublished() async throws {
+        _ = try await bench.operations.fetch(bench.request, with: bench.grant, on: bench.first) { _ in }
+        let lying = try await bench.operations.survey(bench.first).temporaryBytes
+        try require(lying >= bench.request.bytes, "fetched bytes lie in a temporary, not \(lying) of them")
+        _ = try await bench.operations.sweep(olderThanSeconds: 3600, on: bench.first)
+        try require(try await bench.operations.survey(bench.first).temporaryBytes == lying, "a young temporary is not swept")
+        let freed = try await bench.operations.sweep(olderThanSeconds: 0, on: bench.first)
+        try require(freed >= bench.request.bytes, "an old one is, and its bytes are counted, not \(freed)")
+        try require(try await bench.operations.survey(bench.first).temporaryBytes == 0, "nothing is left of it")
     }
 
     private func bytesAreNoBaseFileBeforeTheyArePublished() async throws {
@@ -84,6 +133,35 @@ public struct HostOperationsConformance: Sendable {
         try require(try await baseFile(on: bench.first) != nil, "sweeping never removes a base file")
     }
 
+    private func releasingLeavesBaseFilesAlone() async throws {
+        try await bench.operations.release(bench.request, on: bench.second)
+        try require(try await baseFile(on: bench.second) != nil, "releasing never removes a base file")
+    }
+
+    private func failure(_ body: () async throws(Failure) -> Void) async -> Failure? {
+        do throws(Failure) {
+            try await body()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private func readingGivesTheBytesAndChangesNothing() async throws {
+        let before = try await baseFile(on: bench.first)
+        let size = bench.request.bytes
+        let ranges = [0..<min(size, 20_000), (size - 1)..<size]
+        let parts = try await bench.operations.read(ranges, of: name, on: bench.first)
+        try require(parts.map(\.count) == ranges.map(\.count), "reading gives as many bytes as were asked for")
+        try require(try await baseFile(on: bench.first)?.bytes == before?.bytes, "reading changes nothing")
+        do throws(Failure) {
+            _ = try await bench.operations.read([0..<(size + 1)], of: name, on: bench.first)
+        } catch {
+            return
+        }
+        try require(false, "a range beyond the end is a failure")
+    }
+
     private func baseFile(on host: Host) async throws -> BaseFile? {
         try await bench.operations.survey(host).baseFiles.first { $0.name == name }
     }
@@ -91,6 +169,15 @@ public struct HostOperationsConformance: Sendable {
     private func require(_ holds: Bool, _ rule: String) throws {
         if !holds { throw ConformanceViolation(rule: rule) }
     }
+}
+
+/// What a progress closure was told.
+private final class Seen: Sendable {
+    private let bytes = Mutex<[Int64]>([])
+
+    func note(_ count: Int64) { bytes.withLock { $0.append(count) } }
+    var last: Int64? { bytes.withLock { $0.last } }
+    var isRising: Bool { bytes.withLock { $0 == $0.sorted() } }
 }
 
 /// A rule of a port that an implementation does not keep.

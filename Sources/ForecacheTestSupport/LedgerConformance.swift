@@ -8,6 +8,7 @@ public enum LedgerRule: String, CaseIterable, Sendable {
     case aRequestIsOneRowAnImage
     case aRequestRenewsARow
     case resyncLeavesARowThatWaits
+    case aRefreshNarrowsNoRequest
     case dueWorkIsOldestFirst
     case dueWorkLeavesOutWhatIsExcluded
     case finishDeletesUnlessRequestedAgain
@@ -20,6 +21,7 @@ public enum LedgerRule: String, CaseIterable, Sendable {
     case aNewTTLMovesTheRefresh
     case wantedAgainIsRefreshedAgain
     case goneIsUnwanted
+    case aMatchIsRememberedWhileItLasts
     case startedIsCachingUntilItsOutcome
     case cachedIsFreshAndRefreshedAhead
     case failuresCountUntilASuccess
@@ -31,23 +33,33 @@ public enum LedgerRule: String, CaseIterable, Sendable {
     case countsAgreeWithStates
     case dueRefreshesAreSoonestExpiryFirst
     case aPostponedRefreshComesLater
+    case aPutOffRefreshIsDueOnceTheHostAnswers
+    case whatIsDueSoonIsTakenAlong
+    case aTouchMakesItFresh
+    case whatIsMissingIsNotRefreshed
+    case anOutcomeMakesNoFileOlder
+    case riskIsCounted
     case imagesComeInPages
     case oddMessagesAreKept
 
     public func check(on ledger: any Ledger) async throws {
         switch self {
-        case .aRequestIsOneRowAnImage, .aRequestRenewsARow, .resyncLeavesARowThatWaits, .dueWorkIsOldestFirst,
-            .dueWorkLeavesOutWhatIsExcluded, .finishDeletesUnlessRequestedAgain, .aFinishedGenerationNeverComesAgain,
+        case .aRequestIsOneRowAnImage, .aRequestRenewsARow, .resyncLeavesARowThatWaits, .aRefreshNarrowsNoRequest,
+            .dueWorkIsOldestFirst, .dueWorkLeavesOutWhatIsExcluded, .finishDeletesUnlessRequestedAgain, .aFinishedGenerationNeverComesAgain,
             .postponeKeepsTheRowUnlessRequestedAgain, .oddMessagesAreKept:
             try await checkWork(on: ledger)
         case .aDecisionMakesPlacementsPending, .aDecisionUpdatesWhatIsKept, .aDecisionUnwantsTheRest, .dryRunLeavesNoPlacement,
-            .aNewTTLMovesTheRefresh, .wantedAgainIsRefreshedAgain, .goneIsUnwanted, .imagesComeInPages, .countsAgreeWithStates:
+            .aNewTTLMovesTheRefresh, .wantedAgainIsRefreshedAgain, .goneIsUnwanted, .aMatchIsRememberedWhileItLasts, .imagesComeInPages,
+            .countsAgreeWithStates:
             try await checkDecisions(on: ledger)
         case .startedIsCachingUntilItsOutcome, .cachedIsFreshAndRefreshedAhead, .failuresCountUntilASuccess,
             .unsupportedIsNeverRefreshed, .anOutcomeOfAnUnknownPlacementIsTaken, .aSurveySeesAgesAndWhatIsMissing,
             .anOlderSurveyChangesNothing, .anUnreachableHostKeepsItsPlacements, .dueRefreshesAreSoonestExpiryFirst,
             .aPostponedRefreshComesLater:
             try await checkOutcomes(on: ledger)
+        case .aPutOffRefreshIsDueOnceTheHostAnswers, .whatIsDueSoonIsTakenAlong, .aTouchMakesItFresh,
+            .whatIsMissingIsNotRefreshed, .anOutcomeMakesNoFileOlder, .riskIsCounted:
+            try await checkRefreshes(on: ledger)
         }
     }
 

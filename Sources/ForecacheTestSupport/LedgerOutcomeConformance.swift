@@ -27,8 +27,8 @@ extension LedgerRule {
             let expected = schedule.refreshAt(touchedAt: now.later(-7), ttlSeconds: 1000, image: image, host: hosts[0])
             try expect(near(placement.refreshAt, expected), true, "refresh by the schedule")
             try expect(near(try await ledger.nextRefresh(), expected), true, "next refresh")
-            try expect(try await ledger.dueRefreshes(at: expected.later(-1), limit: 9).count, 0, "due before its time")
-            try expect(try await ledger.dueRefreshes(at: expected.later(1), limit: 9).map(\.host), [hosts[0]], "due at its time")
+            try expect(try await ledger.hostsDue(at: expected.later(-1), limit: 9).count, 0, "due before its time")
+            try expect(try await ledger.hostsDue(at: expected.later(1), limit: 9).map(\.host), [hosts[0]], "due at its time")
             try expect(placement.state(at: expected.later(1)), .due, "state")
         case .failuresCountUntilASuccess:
             for count in 1...3 {
@@ -62,12 +62,12 @@ extension LedgerRule {
             for (host, touched) in zip(hosts, [-20.0, -40, -30]) {
                 try await ledger.record([LedgerSample.outcome(image, host, .cached, at: now.later(touched))], at: now)
             }
-            let due = try await ledger.dueRefreshes(at: now.later(2000), limit: 2)
+            let due = try await ledger.hostsDue(at: now.later(2000), limit: 2)
             try expect(due.map(\.host), [hosts[1], hosts[2]], "two of three")
         case .aPostponedRefreshComesLater:
             try await ledger.record([LedgerSample.outcome(image, hosts[0], .cached)], at: now)
-            try await ledger.postponeRefresh(image, on: hosts[0], until: now.later(800), reason: "no route", at: now.later(600))
-            try expect(try await ledger.dueRefreshes(at: now.later(799), limit: 9).count, 0, "due before")
+            try await ledger.postponeRefresh([image], on: hosts[0], until: now.later(800), reason: "no route", at: now.later(600))
+            try expect(try await ledger.hostsDue(at: now.later(799), limit: 9).count, 0, "due before")
             try expect(try await ledger.nextRefresh(), now.later(800), "next")
             try expect(try await placement(ledger, image, hosts[0]).lastError, "no route", "error")
             try expect(try await placement(ledger, image, hosts[0]).touchedAt, now, "age")

@@ -35,7 +35,7 @@ extension LedgerRule {
             let wanted = try await ledger.placements(of: image).filter(\.isWanted)
             try expect(wanted.map(\.host), [hosts[1]], "wanted")
             try expect(try await ledger.placements(of: image).count, 3, "rows, for nothing is deleted")
-            try expect(try await ledger.dueRefreshes(at: now.later(5000), limit: 9).map(\.host), [hosts[1]], "refreshes")
+            try expect(try await ledger.hostsDue(at: now.later(5000), limit: 9).map(\.host), [hosts[1]], "refreshes")
         case .dryRunLeavesNoPlacement:
             let other = try LedgerSample.image(2)
             try await ledger.record(LedgerSample.decision(other, on: hosts, mode: .dryRun), ttlSeconds: ttl, at: now)
@@ -58,6 +58,7 @@ extension LedgerRule {
             try await ledger.recordGone(try LedgerSample.image(77), at: now.later(1))
             try expect(Set(try await ledger.placements(of: image).map { $0.state(at: now) }), [.unwanted], "states")
             try expect(try await ledger.nextRefresh(), nil, "refresh")
+        case .aMatchIsRememberedWhileItLasts: try await checkMatches(on: ledger, image)
         case .imagesComeInPages:
             let others = [try LedgerSample.image(2), try LedgerSample.image(3)]
             for other in others { try await ledger.record(LedgerSample.decision(other, on: [hosts[0]]), ttlSeconds: ttl, at: now) }
@@ -69,6 +70,28 @@ extension LedgerRule {
         case .countsAgreeWithStates: try await checkCounts(on: ledger, ttl)
         default: throw BrokenLedgerRule(rule: self, what: "has no check")
         }
+    }
+
+    private func checkMatches(on ledger: any Ledger, _ image: ImageID) async throws {
+        let now = LedgerSample.now
+        func decision(_ began: [String: Date]) -> Decision {
+            var decision = LedgerSample.decision(image, on: [])
+            decision.rules = ["for-a-week", "always"].map {
+                RuleVerdict(rule: $0, file: "r.yaml", line: 1, matched: true, reasons: [], placements: 0, began: began[$0])
+            }
+            return decision
+        }
+        try expect(try await ledger.matchesBegan(image), [:], "matches before any")
+        try await ledger.record(decision(["for-a-week": now]), ttlSeconds: [:], at: now.later(5))
+        try expect(try await ledger.matchesBegan(image), ["for-a-week": now], "matches")
+        try expect(try await ledger.matchesBegan(try LedgerSample.image(2)), [:], "another image's matches")
+        try await ledger.record(decision(["for-a-week": now, "always": now.later(9)]), ttlSeconds: [:], at: now.later(9))
+        try expect(try await ledger.matchesBegan(image), ["for-a-week": now, "always": now.later(9)], "two matches")
+        try await ledger.record(decision([:]), ttlSeconds: [:], at: now.later(10))
+        try expect(try await ledger.matchesBegan(image), [:], "matches that ended")
+        try await ledger.record(decision(["always": now]), ttlSeconds: [:], at: now.later(11))
+        try await ledger.recordGone(image, at: now.later(12))
+        try expect(try await ledger.matchesBegan(image), [:], "matches of an image that is gone")
     }
 
     /// One placement in every state, counted by the ledger and by `PlacementRecord.state(at:)`.

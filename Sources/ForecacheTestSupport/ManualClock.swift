@@ -30,6 +30,14 @@ public final class ManualClock: Clock, Sendable {
         for continuation in due { continuation.resume() }
     }
 
+    /// Moves time to the earliest deadline; false where nobody sleeps or the deadline is after `end`.
+    public func advanceToNextSleeper(before end: WallInstant) -> Bool {
+        let next = state.withLock { state in state.sleepers.values.min { $0.deadline < $1.deadline }.map { ($0.deadline, state.now) } }
+        guard let (deadline, now) = next, deadline <= end else { return false }
+        advance(by: max(.zero, now.duration(to: deadline)))
+        return true
+    }
+
     public func sleep(until deadline: WallInstant, tolerance: Duration?) async throws {
         let id = state.withLock { state in
             state.lastID += 1

@@ -25,6 +25,15 @@ extension DetectedFormat {
         }
     }
 
+    /// What `qemu-img -f` calls it; nil for what is raw to QEMU.
+    var qemuName: String? {
+        switch self {
+        case .raw, .iso, .gpt: nil
+        case .vhd: "vpc"
+        case .qcow2, .qed, .vmdk, .vhdx, .vdi, .luks, .parallels, .bochs, .cloop: rawValue
+        }
+    }
+
     /// The virtual size in bytes of an image that is safe.
     func check(_ image: ImageBytes) throws(Halt) -> Int64? {
         switch self {

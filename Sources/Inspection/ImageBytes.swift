@@ -41,6 +41,17 @@ struct ImageBytes: Sendable {
         return bytes
     }
 
+    /// All that has been read, in the image's order and without overlaps.
+    var seen: [(range: Range<Int64>, bytes: ArraySlice<UInt8>)] {
+        var seen: [(range: Range<Int64>, bytes: ArraySlice<UInt8>)] = []
+        for part in parts.sorted(by: { $0.offset < $1.offset }) {
+            let start = max(part.offset, seen.last?.range.upperBound ?? 0)
+            let rest = part.bytes.dropFirst(Int(start - part.offset))
+            if !rest.isEmpty { seen.append((start..<start + Int64(rest.count), rest)) }
+        }
+        return seen
+    }
+
     private func part(_ range: Range<Int64>) -> Bytes? {
         if range.isEmpty { return Bytes([]) }
         for part in parts where part.offset <= range.lowerBound && range.upperBound <= part.offset + Int64(part.bytes.count) {

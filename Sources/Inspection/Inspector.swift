@@ -1,3 +1,6 @@
+import Crypto
+public import ForecacheModel
+
 /// Says whether an image is what Glance declares it to be and can be handed to `qemu-img`, from a few ranges of its bytes.
 ///
 /// The caller holds the image (over HTTP ranges, or as a file) and drives: `next()` names the ranges to read or gives the verdict, `received(_:at:)`
@@ -39,6 +42,16 @@ public struct Inspector: Sendable {
         }
         wanted.remove(at: index)
         image.add(bytes, at: range.lowerBound)
+    }
+
+    /// What is handed on of an image that is safe: nil for any other, and before there is a verdict.
+    public var inspected: InspectedImage? {
+        guard case .safe(let format, let size) = verdict else { return nil }
+        var hash = SHA256()
+        for part in image.seen { hash.update(data: part.bytes) }
+        return InspectedImage(
+            qemuFormat: format.qemuName, virtualSizeBytes: size ?? image.sizeBytes,
+            proof: RangeProof(ranges: image.seen.map(\.range), sha256: Hexadecimal.text(hash.finalize())))
     }
 
     /// The whole conversation with something that can be read at once, as a file can.

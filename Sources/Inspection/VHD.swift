@@ -16,6 +16,13 @@ enum VHD {
         // Parent's unique id and the eight parent locators: all empty in a disk that stands alone.
         guard header.isZero(40..<56), header.isZero(576..<768) else { throw .refused(.backingFile(.vhd, name: nil)) }
         guard let size = Int64(exactly: footer.big64(48)) else { throw .refused(.badHeader(.vhd, "size is \(footer.big64(48))")) }
-        return size
+        return visibleSize(footer, currentSize: size)
+    }
+
+    /// Virtual PC shows its guests what cylinders, heads and sectors make of the size, others the size itself; QEMU goes by who made the image (block/vpc.c).
+    private static func visibleSize(_ footer: Bytes, currentSize: Int64) -> Int64 {
+        let byGeometry = Int64(footer.big16(56)) * Int64(footer[58]) * Int64(footer[59])
+        let takesSize = ["win ", "qem2", "d2v ", "tap\0", "CTXS", "wa\0\0"].contains { footer.has($0, at: 28) }
+        return takesSize || byGeometry == 65535 * 16 * 255 ? currentSize / 512 * 512 : byGeometry * 512
     }
 }

@@ -82,6 +82,21 @@ struct JSONScanner {
         return raw.hasEscapes ? unescaped(raw) : Array(bytes[raw.range])
     }
 
+    /// The strings of the next value where it is an array; what else it holds is skipped. Nil for any other value.
+    mutating func stringsOrSkip() throws(Malformed) -> [String]? {
+        guard next == UInt8(ascii: "[") else {
+            try skipValue()
+            return nil
+        }
+        var strings: [String] = []
+        try enter()
+        if try !closes(with: UInt8(ascii: "]")) {
+            repeat { if let string = try stringOrSkip() { strings.append(string) } } while try hasAnother(before: UInt8(ascii: "]"))
+        }
+        leave()
+        return strings
+    }
+
     func matches(_ raw: RawString, _ text: String) -> Bool {
         guard !raw.hasEscapes else { return unescaped(raw).elementsEqual(text.utf8) }
         // The length tells almost all keys apart.
@@ -145,23 +160,29 @@ struct JSONScanner {
 
     /// The string's bytes with its escapes resolved. The string has been checked: its escapes are whole.
     private func unescaped(_ raw: RawString) -> [UInt8] {
-        var result: [UInt8] = []
-        result.reserveCapacity(raw.range.count)
-        var at = raw.range.lowerBound
-        while at < raw.range.upperBound {
-            // The string has no bare quote or control character: a run ends at a backslash or with the string.
-            let end = endOfPlainRun(from: at)
-            result.append(contentsOf: bytes[at..<end])
-            at = end + 1
-            guard end < raw.range.upperBound else { break }
-            if let plain = Self.plainEscape(bytes[at]) {
-                result.append(plain)
+        // No escape is shorter than what it stands for.
+        [UInt8](unsafeUninitializedCapacity: raw.range.count) { result, count in
+            var at = raw.range.lowerBound
+            while at < raw.range.upperBound {
+                let byte = bytes[at]
                 at += 1
-            } else {
-                result.append(contentsOf: String(scalar(at: &at, before: raw.range.upperBound)).utf8)
+                guard byte == UInt8(ascii: "\\") else {
+                    result[count] = byte
+                    count += 1
+                    continue
+                }
+                if let plain = Self.plainEscape(bytes[at]) {
+                    result[count] = plain
+                    count += 1
+                    at += 1
+                } else {
+                    for byte in String(scalar(at: &at, before: raw.range.upperBound)).utf8 {
+                        result[count] = byte
+                        count += 1
+                    }
+                }
             }
         }
-        return result
     }
 
     /// The scalar of one `\u` escape, or of two that are a surrogate pair; `at` stands on the `u` and ends behind the escape.

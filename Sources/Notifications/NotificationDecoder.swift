@@ -39,6 +39,13 @@ public enum NotificationDecoder {
         return try Message.scan(text).message
     }
 
+    /// The bytes of the message itself, of a body that `decode` has understood.
+    static func innerMessage(of body: [UInt8]) -> [UInt8] {
+        // Understood before, so it scans again; a body that does not is its own message.
+        guard let envelope = try? Message.scan(body).envelope, envelope.version != nil, let text = envelope.message else { return body }
+        return text
+    }
+
     private static func understand(_ message: Message) -> DecodedNotification {
         guard let type = message.eventType, isWord(type) else { return .odd(reason: "no event_type") }
         // One for every download, ours included: it says nothing new about the image.

@@ -7,10 +7,10 @@ public import Logging
 ///
 /// Source: Glance's api-ref v2, "List images", "Show image", "Download binary image data".
 public final class OpenStackCatalog: ImageCatalog {
-    private let credentials: Credentials
-    private let http: HTTPClient
+    let credentials: Credentials
+    let http: HTTPClient
     let keystone: Keystone
-    private let logger: Logger
+    let logger: Logger
     private let pageSize: Int
 
     /// A token for a download lasts at least this long, in seconds: hosts may wait for a free fork before they start.
@@ -84,7 +84,10 @@ public final class OpenStackCatalog: ImageCatalog {
         // A server that does not know ranges sends everything: useful only where everything was asked for.
         guard response.status == 206 || response.status == 200 && range.lowerBound == 0 else {
             try accept(request, response)
-            throw Failure(.permanent, "\(request.name): Glance's store does not answer ranges, so the image cannot be inspected")
+            throw Failure(
+                .permanent,
+                "\(request.name): Glance's store does not answer ranges, so the image can be neither inspected nor sent through the controller"
+            )
         }
         guard response.body.count == range.count else {
             throw Failure(.retriable, "\(request.name): \(response.body.count) bytes came instead of \(range.count)")

@@ -38,6 +38,21 @@ enum ServiceURL {
         return root + "/v2"
     }
 
+    /// Nova's v2.1 root, whether or not the endpoint names a version; behind it may stand a project. v2 is the old API under the new one's roof.
+    static func novaV21(_ url: String) -> String {
+        let root = droppingSlashes(url)
+        if root.hasSuffix("/v2.1") || root.contains("/v2.1/") { return root }
+        if root.hasSuffix("/v2") { return root + ".1" }
+        if let old = root.range(of: "/v2/", options: .backwards) { return root.replacingCharacters(in: old, with: "/v2.1/") }
+        return root + "/v2.1"
+    }
+
+    /// Barbican's v1 root, whether or not the endpoint names a version.
+    static func barbicanV1(_ url: String) -> String {
+        let root = droppingSlashes(url)
+        return root.hasSuffix("/v1") ? root : root + "/v1"
+    }
+
     /// Percent-encodes everything but RFC 3986's unreserved characters.
     static func queryValue(_ text: String) -> String {
         var encoded = ""

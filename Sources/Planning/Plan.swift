@@ -13,15 +13,10 @@ public struct Plan: Hashable, Sendable, Codable {
     }
 
     public var steps: [Step] { sites.flatMap(\.steps) }
+    /// Hosts that are to have the image; those that only rules in dry-run mode want are not.
+    public var wanted: Set<HostName> { Set(steps.filter { $0.action != .none(.dryRun) }.map(\.host)) }
     /// True where bytes would be moved: then they are looked at first.
-    public var movesBytes: Bool {
-        steps.contains {
-            switch $0.action {
-            case .fetch, .copy: true
-            case .touch, .none: false
-            }
-        }
-    }
+    public var movesBytes: Bool { sites.contains(where: \.movesBytes) }
 
     /// The same plan without any transfer: every host that would have received the bytes says why it does not.
     public func refusing(_ reason: String) -> Plan {
@@ -29,9 +24,7 @@ public struct Plan: Hashable, Sendable, Codable {
         for site in plan.sites.indices {
             for step in plan.sites[site].steps.indices {
                 switch plan.sites[site].steps[step].action {
-                case .fetch, .copy:
-                    plan.sites[site].steps[step].action = .none(.refused(reason))
-                    plan.sites[site].steps[step].reasons.append(reason)
+                case .fetch, .copy, .relay: plan.sites[site].steps[step].refuse(reason)
                 case .touch, .none: continue
                 }
             }
@@ -59,6 +52,8 @@ public struct SitePlan: Hashable, Sendable, Codable {
     public var keepFreeBytes: Int64
     /// In execution order: fetches before the copies that need them.
     public var steps: [Step]
+    /// What the look at the image's bytes found; nil where none are moved, and before the look.
+    public var inspected: InspectedImage?
 
     public init(
         site: SiteName, via: Via, deliver: DeliverySettings = DeliverySettings(), forks: Int, copiesAtOnce: Int, glance: String? = nil,
@@ -73,6 +68,10 @@ public struct SitePlan: Hashable, Sendable, Codable {
         self.keepFreeBytes = keepFreeBytes
         self.steps = steps
     }
+
+    public var movesBytes: Bool { steps.contains(where: \.movesBytes) }
+    /// That of the step that matters most.
+    public var priority: Int { steps.filter(\.movesBytes).map(\.priority).max() ?? 0 }
 }
 
 /// What happens on one host.
@@ -82,6 +81,9 @@ public struct Step: Hashable, Sendable, Codable {
         case fetch
         /// Bytes from another host of the site, once that one has them. Where the copy fails: fetched from Glance if `fallsBackToGlance`.
         case copy(from: HostName, fallsBackToGlance: Bool)
+        /// Bytes from another host of the site, while that one is still receiving them: the parent first, then its own parent and so on, in order of choice; after
+        /// them whoever else of the site has the bytes. Where nobody has: fetched from Glance if `fallsBackToGlance`.
+        case relay(from: [HostName], fallsBackToGlance: Bool)
         /// The base file is there: its mtime is set to now.
         case touch
         /// Nothing is done, and why.
@@ -100,11 +102,15 @@ public struct Step: Hashable, Sendable, Codable {
         case refused(String)
         /// The survey failed: a failure to be tried again.
         case unreachable(String)
+        /// The site's window is closed: the bytes come once it opens.
+        case waiting(until: Date)
     }
 
     public var host: HostName
     public var role: RoleName
     public var action: Action
+    /// What the base file is to be made of.
+    public var format = BaseFileFormat.original
     public var rule: String
     public var priority: Int
     /// The TTL that counts on this host, in seconds.
@@ -119,6 +125,13 @@ public struct Step: Hashable, Sendable, Codable {
         self.priority = priority
         self.ttlSeconds = ttlSeconds
         self.reasons = reasons
+    }
+
+    public var movesBytes: Bool {
+        switch action {
+        case .fetch, .copy, .relay: true
+        case .touch, .none: false
+        }
     }
 
     public var isAtRest: Bool {

@@ -1,11 +1,14 @@
 public import ForecacheModel
-import FoundationEssentials
+public import FoundationEssentials
 
 /// What is known of a host when a plan is made.
 public enum HostObservation: Hashable, Sendable {
     case surveyed(HostSurvey)
     /// The survey failed: nothing is planned there but a retry.
     case unreachable(reason: String)
+    /// The host is not asked itself (`via: nova-api`): when its base file had age 0, by what Nova told last; nil where Nova told of none.
+    /// `isDue`: it is to be touched again.
+    case told(since: Date?, isDue: Bool)
 
     /// Whether other hosts can copy the image's own bytes from here. A base file that Nova itself made is raw and has another size: no source.
     func canServe(_ image: ImageFacts) -> Bool {
@@ -14,33 +17,49 @@ public enum HostObservation: Hashable, Sendable {
     }
 
     func hasBaseFile(of image: ImageID) -> Bool {
-        guard case .surveyed(let survey) = self else { return false }
-        return survey.baseFiles.contains { $0.name == BaseFileName(of: image) }
+        switch self {
+        case .surveyed(let survey): survey.baseFiles.contains { $0.name == BaseFileName(of: image) }
+        case .told(let since, _): since != nil
+        case .unreachable: false
+        }
     }
 }
 
 /// The operator's defaults that a plan needs.
 public struct PlanningDefaults: Hashable, Sendable {
-    public var via: Via
+    /// Nil: relay for sites of three hosts and more, else direct.
+    public var via: Via?
     public var forks: Int
+    /// Hosts of a site that work at once under relay, where the site does not say: only the site's own network is loaded by more.
+    public var relayForks: Int
     /// Copies at once from a proxy; nil: as many as forks.
     public var copiesAtOnce: Int?
     public var ttl: TTLDefaults
     /// `ignore_proxy_error`: a copy that fails falls back to Glance.
     public var copyFallsBackToGlance: Bool
     public var keepFreeBytes: Int64
+    /// What base files are to be made of.
+    public var format: WantedFormat
 
     public init(
-        via: Via = .direct, forks: Int = Limits().forksPerSite, copiesAtOnce: Int? = nil, ttl: TTLDefaults = TTLDefaults(),
-        copyFallsBackToGlance: Bool = true, keepFreeBytes: Int64 = 0
+        via: Via? = nil, forks: Int = Limits().forksPerSite, relayForks: Int = Limits().relayForksPerSite, copiesAtOnce: Int? = nil,
+        ttl: TTLDefaults = TTLDefaults(),
+        copyFallsBackToGlance: Bool = true, keepFreeBytes: Int64 = 0, format: WantedFormat = .auto
     ) {
+        self.format = format
         self.via = via
         self.forks = forks
+        self.relayForks = relayForks
         self.copiesAtOnce = copiesAtOnce
         self.ttl = ttl
         self.copyFallsBackToGlance = copyFallsBackToGlance
         self.keepFreeBytes = keepFreeBytes
     }
+}
+
+extension PlanningDefaults {
+    /// What counts where the rule says nothing else.
+    func via(of site: Site) -> Via { site.settings.deliver.via ?? via ?? (site.hosts.count >= 3 ? .relay : .direct) }
 }
 
 /// Where the TTL of a host comes from when its own nova.conf does not say: the role's (TripleO's `<Role>Parameters`), then the default.
@@ -64,13 +83,21 @@ public struct TTLDefaults: Hashable, Sendable {
     }
 }
 
+extension Decision {
+    /// Hosts that Nova is to bring the image to: nothing is asked of them themselves. Dry-run placements are left out, as nothing is done for them.
+    public func hostsThroughNova(_ fleet: Fleet, _ defaults: PlanningDefaults) -> Set<HostName> {
+        let ofSite = Dictionary(fleet.sites.map { ($0.name, defaults.via(of: $0)) }) { first, _ in first }
+        return Set(placements.filter { $0.mode == .enforce && ($0.deliver.via ?? ofSite[$0.site]) == .novaAPI }.map(\.host))
+    }
+}
+
 /// Makes a plan from a decision and what lies on the hosts. Pure: the same inputs give the same plan, and planning again once it is done gives only touches or nothing.
 public enum Planner {
     /// `touchesFreshFiles`: set the age of files that have not expired to 0 as well, as the playbook does. The service leaves that to its refresher, which
-    /// knows each file's own moment.
+    /// knows each file's own moment. `now`: what a site's window is held against; nil leaves windows out.
     public static func plan(
         _ decision: Decision, fleet: Fleet, observed: [HostName: HostObservation], defaults: PlanningDefaults,
-        touchesFreshFiles: Bool = false
+        touchesFreshFiles: Bool = false, now: Date? = nil
     ) -> Plan {
         let bySite = Dictionary(grouping: decision.placements, by: \.site)
         let sites = fleet.sites.flatMap { site in
@@ -78,7 +105,7 @@ public enum Planner {
             return byDelivery.sorted { "\($0.key)" < "\($1.key)" }.map { deliver, placements in
                 SitePlanner(
                     site: site, deliver: deliver, placements: placements, image: decision.image, observed: observed, defaults: defaults,
-                    touchesFreshFiles: touchesFreshFiles
+                    touchesFreshFiles: touchesFreshFiles, now: now
                 ).plan()
             }
         }
@@ -94,12 +121,29 @@ private struct SitePlanner {
     let observed: [HostName: HostObservation]
     let defaults: PlanningDefaults
     let touchesFreshFiles: Bool
+    let now: Date?
 
     func plan() -> SitePlan {
-        let via = deliver.via ?? defaults.via
-        let forks = max(1, site.settings.forks ?? defaults.forks)
+        let plan = openPlan()
+        guard let now, let window = deliver.window, !window.isOpen(at: now) else { return plan }
+        let holders = plan.steps.map(\.host).filter { observed[$0]?.canServe(image) ?? false }
+        let opening = window.opening(after: now)
+        // Nova cannot be told to touch only: it would fetch for the others of the site.
+        let waitsWhole = plan.via == .novaAPI && plan.steps.contains { $0.action == .fetch }
+        return plan.waiting(until: opening, holders: Set(holders), touchesWait: waitsWhole)
+    }
+
+    /// What is done while bytes may cross the site's WAN link.
+    private func openPlan() -> SitePlan {
+        let via = deliver.via ?? defaults.via(of: site)
+        let forks = max(1, site.settings.forks ?? (via == .relay ? max(defaults.relayForks, defaults.forks) : defaults.forks))
         var steps = placements.sorted { ($1.priority, $0.host) < ($0.priority, $1.host) }.map(localStep)
         if via == .proxy { steps = throughProxy(steps) }
+        if via == .relay {
+            let fanOut = deliver.fanOut ?? RelayTree.defaultFanOut
+            steps = RelayTree(site: site, fanOut: fanOut, image: image, observed: observed, defaults: defaults).planned(steps)
+        }
+        if via == .novaAPI { steps = throughNova(steps) }
         return SitePlan(
             site: site.name, via: via, deliver: deliver, forks: forks, copiesAtOnce: max(1, defaults.copiesAtOnce ?? forks),
             glance: site.settings.glance,
@@ -117,11 +161,49 @@ private struct SitePlanner {
             surveyedTTL = survey.ttlSeconds
             (action, why) = self.action(on: survey, placement)
         case .unreachable(let reason): (action, why) = (.none(.unreachable(reason)), "not reachable: \(reason)")
+        case .told(let since, let isDue): (action, why) = self.action(since: since, isDue: isDue)
         case nil: (action, why) = (.none(.unreachable("not surveyed")), "not surveyed")
         }
-        return Step(
+        var step = Step(
             host: placement.host, role: placement.role, action: action, rule: placement.rule, priority: placement.priority,
             ttlSeconds: defaults.ttl.seconds(for: placement, surveyed: surveyedTTL), reasons: placement.reasons + [why])
+        if case .surveyed(let survey) = observed[placement.host], step.movesBytes { decideFormat(of: &step, on: survey) }
+        return step
+    }
+
+    /// What Nova on that host would make of the image, or the operator's own choice; refused where it cannot be made there.
+    private func decideFormat(of step: inout Step, on survey: HostSurvey) {
+        let isRaw =
+            switch defaults.format {
+            case .auto: survey.forcesRawImages ?? true
+            case .raw: true
+            case .original: false
+            }
+        guard isRaw, !image.isRaw, (deliver.via ?? defaults.via(of: site)) != .novaAPI else { return }
+        step.format = .raw
+        if image.diskFormat == "luks" {
+            step.refuse("host \(step.host) wants raw base files, which Nova could not make of a LUKS image either: its key is not there")
+        } else if !survey.tools.contains("qemu-img") {
+            step.refuse("host \(step.host) wants raw base files and has no qemu-img; install it there, or correct node.container")
+        }
+    }
+
+    private func action(since: Date?, isDue: Bool) -> (Step.Action, String) {
+        guard let since else { return (.fetch, "Nova has not told of a base file") }
+        if isDue || touchesFreshFiles { return (.touch, "Nova told of a base file, which is due to be touched") }
+        return (.none(.fresh(since: since)), "Nova told of a base file, which is fresh")
+    }
+
+    /// A request to Nova touches the base files of all hosts of the site, so all of them are as good as asked for.
+    private func throughNova(_ steps: [Step]) -> [Step] {
+        guard steps.contains(where: { !$0.isAtRest }) else { return steps }
+        return steps.map { step in
+            guard case .none(.fresh) = step.action else { return step }
+            var touched = step
+            touched.action = .touch
+            touched.reasons.append("touched along: Nova is asked for the whole site")
+            return touched
+        }
     }
 
     private func action(on survey: HostSurvey, _ placement: Placement) -> (Step.Action, String) {

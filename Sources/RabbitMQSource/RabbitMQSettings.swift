@@ -79,7 +79,7 @@ public struct RabbitMQSettings: Hashable, Sendable {
 
     public init(
         access: BrokerAccess, exchanges: [String] = ["glance"], topics: [String] = ["notifications"], queue: String = "forecache",
-        queueKind: QueueKind = .classic, prefetch: Int = 100, isTemporary: Bool = false
+        queueKind: QueueKind = .classic, prefetch: Int = 1000, isTemporary: Bool = false
     ) {
         self.access = access
         self.exchanges = exchanges

@@ -27,6 +27,7 @@ final class Subscription {
     private var outstanding = Outstanding.nothing
     private var pending: [Delivery] = []
     private var pendingTag: UInt64 = 0
+    private var pendingBytes = 0
     private var owesSubscribed = false
     /// `.lost` has been posted since the last subscription.
     private var isLost = false
@@ -138,12 +139,17 @@ final class Subscription {
             try receiveAll(connection)
             if bindings.isDue { try renewBindings(connection) }
             postNext()
-            connection.wait(orFor: handover.wakeup, milliseconds: min(beat, bindings.millisecondsUntilDue))
+            let rest = min(beat, bindings.millisecondsUntilDue)
+            // What is not read stays with the broker; the socket would wake us for it at once.
+            if hasRoom { connection.wait(orFor: handover.wakeup, milliseconds: rest) } else { handover.wait(milliseconds: rest) }
         }
     }
 
+    /// The prefetch counts messages, and a message may be a thousand times larger than Glance's.
+    private var hasRoom: Bool { pendingBytes < limits.waitingMessageBytes }
+
     private func receiveAll(_ connection: BrokerConnection) throws(BrokerProblem) {
-        while true {
+        while hasRoom {
             switch try connection.receive() {
             case .nothing: return
             case .part, .confirmed: continue
@@ -157,6 +163,7 @@ final class Subscription {
                 }
                 pending.append(delivery)
                 pendingTag = tag
+                pendingBytes += delivery.body.count
             }
         }
     }
@@ -177,7 +184,7 @@ final class Subscription {
         } else if !pending.isEmpty {
             outstanding = .batch(tag: pendingTag)
             let batch = pending
-            pending = []
+            (pending, pendingBytes) = ([], 0)
             handover.post(.deliveries(batch))
         }
     }
@@ -186,7 +193,7 @@ final class Subscription {
 
     /// What was not acknowledged comes again from the broker.
     private func lose(_ failure: Failure) {
-        pending = []
+        (pending, pendingBytes) = ([], 0)
         owesSubscribed = false
         if outstanding != .nothing { outstanding = .event }
         // The loss itself goes up as an event; here is told what keeps us away since, and the same words every few seconds help nobody.

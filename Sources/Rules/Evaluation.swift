@@ -1,205 +1,130 @@
 import ForecacheModel
 import Foundation
 
-/// What one rule's condition tree says about one image.
-struct Finding {
-    var holds: Bool
-    var reasons: [String]
+/// Whether a condition tree holds, and what else it decides.
+struct Word {
+    /// Nil: some text was too long to be compared, and the tree hangs on it.
+    var holds: Bool?
     /// Names captured, one binding a combination. Empty: nothing was captured.
     var bindings: [Binding] = []
     /// Whether `hidden: true` was among the conditions that made it hold.
     var admitsHidden = false
-
-    static func no(_ reasons: [String]) -> Finding { Finding(holds: false, reasons: reasons) }
 }
 
-/// One image under comparison with many rules. Texts are prepared once, reasons made only as far as they are told.
+/// One image under comparison with many rules. Texts are prepared once; sentences are made only where somebody wants to read them.
 struct Evaluation {
     private let image: ImageFacts
     private let now: Date
     private let tags: [Subject]
-    /// Whether every tag can be compared with patterns.
-    let hasComparableTags: Bool
     /// In the order of `TextField.allCases`.
     private let texts: [Prepared?]
     private var properties: [String: Prepared] = [:]
-    /// Set where a text was too long to be compared: then no rule that needed it holds, not even under `not`.
-    private var incomparable: String?
 
     init(_ image: ImageFacts, now: Date) {
         self.image = image
         self.now = now
         self.tags = image.tags.map { Subject($0) }
-        self.hasComparableTags = tags.allSatisfy { !$0.isTooLong }
-        self.texts = TextField.allCases.map { field in field.text(of: image).map { Prepared($0, label: field.label) } }
+        self.texts = TextField.allCases.map { field in field.text(of: image).map { Prepared($0, .field(field)) } }
     }
 
-    /// Why a text condition fails by itself; nil where it holds or the whole rule has to be looked at.
-    func reasonAgainst(_ field: TextField, _ patterns: Patterns) -> String? {
-        texts[field.index].flatMap { $0.reasonAgainst(patterns) }
+    /// The verdict alone, as fast as it goes.
+    mutating func word(on match: Match) -> Word {
+        var nothing: [Finding]?
+        let word = evaluate(match, isExcluded: false, &nothing)
+        return isHiddenFrom(word) ? Word(holds: false) : word
     }
 
-    /// Likewise for a property.
-    mutating func reasonAgainst(_ property: PropertyTest) -> String? {
-        guard case .patterns(let patterns) = property.test else { return nil }
-        guard let text = preparedProperty(property.name) else { return property.absence }
-        return text.reasonAgainst(patterns)
+    /// The verdict with all that was compared.
+    mutating func finding(on match: Match) -> (word: Word, finding: Finding) {
+        var told: [Finding]? = []
+        let word = evaluate(match, isExcluded: false, &told)
+        let finding = told?.first ?? Finding(.condition, word.holds)
+        guard isHiddenFrom(word) else { return (word, finding) }
+        let hidden = Finding(.condition, false, "image is hidden and the rule does not say \"hidden: true\"")
+        let branches = finding.part == .all ? finding.parts : [finding]
+        return (Word(holds: false), Finding(.all, false, parts: branches + [hidden]))
     }
 
-    func hasTag(matching patterns: Patterns) -> Bool {
-        for index in tags.indices where patterns.firstMatch(tags[index]) != nil { return true }
-        return false
-    }
+    /// One condition by itself.
+    mutating func holds(_ condition: Condition) -> Bool { evaluate(condition, isExcluded: false, tells: false).word.holds == true }
 
-    mutating func finding(for rule: Rule) -> Finding { finding(for: rule.match) }
+    /// A hidden image is only for rules that ask for hidden ones.
+    private func isHiddenFrom(_ word: Word) -> Bool { word.holds == true && image.isHidden && !word.admitsHidden }
 
-    mutating func finding(for match: Match) -> Finding {
-        incomparable = nil
-        let finding = evaluate(match, isExcluded: false)
-        if let incomparable { return .no([incomparable]) }
-        guard finding.holds, image.isHidden, !finding.admitsHidden else { return finding }
-        return .no(["image is hidden and the rule does not say \"hidden: true\""])
-    }
+    // MARK: - The tree
 
-    private mutating func evaluate(_ match: Match, isExcluded: Bool) -> Finding {
+    /// `told` gathers one finding, with those of all branches, where it is not nil. Where it is, evaluation ends as soon as the verdict stands.
+    private mutating func evaluate(_ match: Match, isExcluded: Bool, _ told: inout [Finding]?) -> Word {
         switch match {
-        case .condition(let condition): return evaluate(condition, isExcluded: isExcluded)
-        case .all(let branches): return evaluateAll(branches, isExcluded: isExcluded)
-        case .any(let branches, let captures): return evaluateAny(branches, captures: captures, isExcluded: isExcluded)
-        case .always: return Finding(holds: true, reasons: ["matches every image"])
+        case .condition(let condition):
+            let leaf = evaluate(condition, isExcluded: isExcluded, tells: told != nil)
+            told?.append(Finding(.condition, leaf.word.holds, leaf.text))
+            return leaf.word
+        case .all(let branches): return evaluateAll(branches, isExcluded: isExcluded, &told)
+        case .any(let branches, let captures): return evaluateAny(branches, captures: captures, isExcluded: isExcluded, &told)
+        case .always:
+            told?.append(Finding(.condition, true, "matches every image"))
+            return Word(holds: true)
         case .not(let branch):
-            let inner = evaluate(branch, isExcluded: !isExcluded)
-            return Finding(holds: !inner.holds, reasons: inner.reasons)
+            var parts: [Finding]? = told == nil ? nil : []
+            let inner = evaluate(branch, isExcluded: !isExcluded, &parts)
+            let holds = inner.holds.map { !$0 }
+            told?.append(Finding(.not, holds, parts: parts ?? []))
+            return Word(holds: holds)
         }
     }
 
-    private mutating func evaluateAll(_ branches: [Match], isExcluded: Bool) -> Finding {
-        var whole = Finding(holds: true, reasons: [])
+    private mutating func evaluateAll(_ branches: [Match], isExcluded: Bool, _ told: inout [Finding]?) -> Word {
+        var whole = Word(holds: true)
+        var parts: [Finding]? = told == nil ? nil : []
+        var text = ""
         for branch in branches {
-            let part = evaluate(branch, isExcluded: isExcluded)
-            guard part.holds else { return .no(part.reasons) }
-            whole.reasons += part.reasons
+            let part = evaluate(branch, isExcluded: isExcluded, &parts)
+            guard whole.holds != false else { continue }
+            guard part.holds == true else {
+                whole = Word(holds: part.holds)
+                if part.holds == false, parts == nil { break }
+                continue
+            }
             whole.admitsHidden = whole.admitsHidden || part.admitsHidden
             if whole.bindings.isEmpty {
                 whole.bindings = part.bindings
             } else if !part.bindings.isEmpty {
                 whole.bindings = joined(whole.bindings, part.bindings)
-                guard !whole.bindings.isEmpty else { return .no(["conditions capture different names for the same {site} or {role}"]) }
+                guard whole.bindings.isEmpty else { continue }
+                text = "conditions capture different names for the same {site} or {role}"
+                whole = Word(holds: false)
+                if parts == nil { break }
             }
         }
+        told?.append(Finding(.all, whole.holds, text, parts: parts ?? []))
         return whole
     }
 
     /// The first branch that holds decides, but captures of all branches count, and a hidden image needs the branch that admits it.
-    private mutating func evaluateAny(_ branches: [Match], captures: Bool, isExcluded: Bool) -> Finding {
-        var whole = Finding(holds: false, reasons: [])
-        var failures: [String] = []
+    private mutating func evaluateAny(_ branches: [Match], captures: Bool, isExcluded: Bool, _ told: inout [Finding]?) -> Word {
+        var whole = Word(holds: false)
+        var parts: [Finding]? = told == nil ? nil : []
+        let countsAll = captures || image.isHidden
         for branch in branches {
-            let part = evaluate(branch, isExcluded: isExcluded)
-            guard part.holds else {
-                if !whole.holds { failures += part.reasons }
+            let part = evaluate(branch, isExcluded: isExcluded, &parts)
+            guard part.holds == true else {
+                if part.holds == nil, whole.holds == false { whole.holds = nil }
                 continue
             }
-            if !captures, !image.isHidden { return part }
+            let isFirst = whole.holds != true
             whole.holds = true
-            whole.reasons += part.reasons
+            guard countsAll || isFirst else { continue }
             whole.admitsHidden = whole.admitsHidden || part.admitsHidden
             if captures { whole.bindings += part.bindings.isEmpty ? [Binding()] : part.bindings }
+            if !countsAll, parts == nil { break }
         }
-        return whole.holds ? whole : .no(failures)
-    }
-
-    private mutating func evaluate(_ condition: Condition, isExcluded: Bool) -> Finding {
-        switch condition {
-        case .tag(let patterns): return evaluateTags(patterns, isExcluded: isExcluded)
-        case .text(let field, let patterns):
-            guard let text = texts[field.index] else { return .no(["image has no \(field.label)"]) }
-            return compare(text, patterns, isExcluded: isExcluded)
-        case .property(let test): return evaluate(test, isExcluded: isExcluded)
-        case .minSize(let least, let written):
-            guard let size = image.sizeBytes else { return .no(["size is not known"]) }
-            return Finding(holds: size >= least, reasons: ["size \(size) is \(size >= least ? "at least" : "less than") \(written)"])
-        case .maxSize(let most, let written):
-            guard let size = image.sizeBytes else { return .no(["size is not known"]) }
-            return Finding(holds: size <= most, reasons: ["size \(size) is \(size <= most ? "at most" : "more than") \(written)"])
-        case .createdWithin(let seconds, let written):
-            let age = now.timeIntervalSince(image.createdAt)
-            let isYoung = age <= Double(seconds)
-            return Finding(holds: isYoung, reasons: ["created \(ageText(age)) ago, \(isYoung ? "within" : "not within") \(written)"])
-        case .hidden(let wanted):
-            return Finding(
-                holds: image.isHidden == wanted, reasons: [image.isHidden ? "image is hidden" : "image is not hidden"],
-                admitsHidden: wanted && image.isHidden)
+        if told != nil {
+            var finding = Finding(.any, whole.holds, parts: parts ?? [])
+            finding.countsAllBranches = countsAll
+            told?.append(finding)
         }
-    }
-
-    private mutating func evaluateTags(_ patterns: Patterns, isExcluded: Bool) -> Finding {
-        guard patterns.captures.isEmpty else { return captureTags(patterns) }
-        for tag in tags {
-            guard !tag.isTooLong else { return tooLong("a tag") }
-            guard let index = patterns.firstMatch(tag) else { continue }
-            let verb = isExcluded ? patterns.exclusion[index] : patterns.success[index]
-            return Finding(holds: true, reasons: ["tag \(Quoted.text(tag.text))\(verb)"])
-        }
-        return .no(patterns.noTag)
-    }
-
-    private func captureTags(_ patterns: Patterns) -> Finding {
-        var found = Finding(holds: false, reasons: [])
-        for tag in tags {
-            for index in patterns.list.indices {
-                guard let binding = patterns.list[index].capture(tag) else { continue }
-                found.holds = true
-                found.reasons.append("tag \(Quoted.text(tag.text))\(patterns.success[index])")
-                if !found.bindings.contains(binding) { found.bindings.append(binding) }
-            }
-        }
-        return found.holds ? found : .no(patterns.noTag)
-    }
-
-    private mutating func evaluate(_ property: PropertyTest, isExcluded: Bool) -> Finding {
-        if case .exists(let wanted) = property.test {
-            let isThere = image.properties[property.name] != nil
-            return Finding(
-                holds: isThere == wanted, reasons: ["image has \(isThere ? "the" : "no") property \(Quoted.text(property.name))"])
-        }
-        guard let value = preparedProperty(property.name) else { return .no([property.absence]) }
-        switch property.test {
-        case .exists: return .no([])
-        case .patterns(let patterns): return compare(value, patterns, isExcluded: isExcluded)
-        case .min(let least, let written):
-            guard let number = value.number else { return .no(["\(value.said) is not a number"]) }
-            return Finding(holds: number >= least, reasons: ["\(value.said) is \(number >= least ? "at least" : "less than") \(written)"])
-        case .max(let most, let written):
-            guard let number = value.number else { return .no(["\(value.said) is not a number"]) }
-            return Finding(holds: number <= most, reasons: ["\(value.said) is \(number <= most ? "at most" : "more than") \(written)"])
-        }
-    }
-
-    private mutating func preparedProperty(_ name: String) -> Prepared? {
-        if let prepared = properties[name] { return prepared }
-        guard let text = image.properties[name] else { return nil }
-        let prepared = Prepared(text, label: "property \(Quoted.text(name))")
-        properties[name] = prepared
-        return prepared
-    }
-
-    private mutating func compare(_ text: Prepared, _ patterns: Patterns, isExcluded: Bool) -> Finding {
-        guard !text.subject.isTooLong else { return tooLong(text.said) }
-        guard patterns.captures.isEmpty else {
-            let found = patterns.list.indices.lazy.compactMap { index in patterns.list[index].capture(text.subject).map { (index, $0) } }
-                .first
-            guard let (index, binding) = found else { return .no([text.said + patterns.failure]) }
-            return Finding(holds: true, reasons: [text.said + patterns.success[index]], bindings: [binding])
-        }
-        guard let index = patterns.firstMatch(text.subject) else { return .no([text.said + patterns.failure]) }
-        return Finding(holds: true, reasons: [text.said + (isExcluded ? patterns.exclusion[index] : patterns.success[index])])
-    }
-
-    private mutating func tooLong(_ said: String) -> Finding {
-        let reason = "\(said) is longer than \(Bounds.subjectBytes) bytes and is not compared"
-        incomparable = reason
-        return .no([reason])
+        return whole
     }
 
     /// All pairs that do not contradict each other, each once.
@@ -208,30 +133,137 @@ struct Evaluation {
         return left.flatMap { one in right.compactMap { one.joined($0) } }.filter { seen.insert($0).inserted }
     }
 
-    private func ageText(_ seconds: Double) -> String {
-        let whole = Int(max(0, min(seconds, 1e12)))
-        switch whole {
-        case ..<120: return "\(whole) s"
-        case ..<7200: return "\(whole / 60) min"
-        case ..<172_800: return "\(whole / 3600) h"
-        default: return "\(whole / 86400) days"
+    // MARK: - One condition
+
+    private struct Leaf {
+        var word: Word
+        var text: String
+
+        init(_ holds: Bool?, _ text: String, bindings: [Binding] = [], admitsHidden: Bool = false) {
+            self.word = Word(holds: holds, bindings: bindings, admitsHidden: admitsHidden)
+            self.text = text
         }
     }
-}
 
-/// A text of the image with how a reason begins: `name "cirros"`.
-private final class Prepared {
-    let subject: Subject
-    let said: String
-
-    init(_ text: String, label: String) {
-        self.subject = Subject(text)
-        self.said = "\(label) \(Quoted.text(text))"
+    private mutating func evaluate(_ condition: Condition, isExcluded: Bool, tells: Bool) -> Leaf {
+        switch condition {
+        case .tag(let patterns): return evaluateTags(patterns, isExcluded: isExcluded, tells: tells)
+        case .text(let field, let patterns):
+            guard let text = texts[field.index] else { return Leaf(false, tells ? "image has no \(field.label)" : "") }
+            return compare(text, patterns, isExcluded: isExcluded, tells: tells)
+        case .property(let test): return evaluate(test, isExcluded: isExcluded, tells: tells)
+        case .minSize(let least, let written):
+            guard let size = image.sizeBytes else { return Leaf(false, "size is not known") }
+            return Leaf(size >= least, tells ? "size \(size) is \(size >= least ? "at least" : "less than") \(written)" : "")
+        case .maxSize(let most, let written):
+            guard let size = image.sizeBytes else { return Leaf(false, "size is not known") }
+            return Leaf(size <= most, tells ? "size \(size) is \(size <= most ? "at most" : "more than") \(written)" : "")
+        case .createdWithin(let seconds, let written):
+            let age = now.timeIntervalSince(image.createdAt)
+            let isYoung = age <= Double(seconds)
+            return Leaf(isYoung, tells ? "created \(Spoken.age(age)) ago, \(isYoung ? "within" : "not within") \(written)" : "")
+        case .hidden(let wanted):
+            return Leaf(
+                image.isHidden == wanted, image.isHidden ? "image is hidden" : "image is not hidden",
+                admitsHidden: wanted && image.isHidden)
+        }
     }
 
-    func reasonAgainst(_ patterns: Patterns) -> String? {
-        guard patterns.captures.isEmpty, !subject.isTooLong, patterns.firstMatch(subject) == nil else { return nil }
-        return said + patterns.failure
+    private func evaluateTags(_ patterns: Patterns, isExcluded: Bool, tells: Bool) -> Leaf {
+        guard patterns.captures.isEmpty else { return captureTags(patterns, tells: tells) }
+        for tag in tags where !tag.isTooLong {
+            guard let index = patterns.firstMatch(tag) else { continue }
+            return Leaf(true, tells ? "tag \(Quoted.text(tag.text))\(patterns.verb(index, isExcluded: isExcluded))" : "")
+        }
+        guard tags.allSatisfy({ !$0.isTooLong }) else { return Leaf(nil, tells ? tooLong("a tag") : "") }
+        return Leaf(false, tells ? "no tag matches \(patterns.said)" : "")
+    }
+
+    private func captureTags(_ patterns: Patterns, tells: Bool) -> Leaf {
+        var bindings: [Binding] = []
+        var texts: [String] = []
+        for tag in tags {
+            for index in patterns.list.indices {
+                guard let binding = patterns.list[index].capture(tag) else { continue }
+                if tells { texts.append("tag \(Quoted.text(tag.text))\(patterns.verb(index, isExcluded: false))") }
+                if !bindings.contains(binding) { bindings.append(binding) }
+            }
+        }
+        guard bindings.isEmpty else { return Leaf(true, texts.joined(separator: "; "), bindings: bindings) }
+        return Leaf(false, tells ? "no tag matches \(patterns.said)" : "")
+    }
+
+    private mutating func evaluate(_ property: PropertyTest, isExcluded: Bool, tells: Bool) -> Leaf {
+        if case .exists(let wanted) = property.test {
+            let isThere = image.properties[property.name] != nil
+            return Leaf(isThere == wanted, tells ? "image has \(isThere ? "the" : "no") property \(Quoted.text(property.name))" : "")
+        }
+        guard let value = prepared(property.name) else {
+            return Leaf(false, tells ? "image has no property \(Quoted.text(property.name))" : "")
+        }
+        switch property.test {
+        case .exists: return Leaf(false, "")
+        case .patterns(let patterns): return compare(value, patterns, isExcluded: isExcluded, tells: tells)
+        case .min(let least, let written):
+            guard let number = value.number else { return Leaf(false, tells ? "\(value.said) is not a number" : "") }
+            return Leaf(number >= least, tells ? "\(value.said) is \(number >= least ? "at least" : "less than") \(written)" : "")
+        case .max(let most, let written):
+            guard let number = value.number else { return Leaf(false, tells ? "\(value.said) is not a number" : "") }
+            return Leaf(number <= most, tells ? "\(value.said) is \(number <= most ? "at most" : "more than") \(written)" : "")
+        case .version(let range):
+            guard !value.subject.isTooLong else { return Leaf(nil, tells ? tooLong(value.said) : "") }
+            guard let version = Version(value.subject.text) else { return Leaf(false, tells ? "\(value.said) is not a version" : "") }
+            let holds = range.contains(version)
+            return Leaf(holds, tells ? "\(value.said) is \(holds ? "" : "not ")a version \(range.written)" : "")
+        }
+    }
+
+    private mutating func prepared(_ name: String) -> Prepared? {
+        if let prepared = properties[name] { return prepared }
+        guard let text = image.properties[name] else { return nil }
+        let prepared = Prepared(text, .property(name))
+        properties[name] = prepared
+        return prepared
+    }
+
+    private func compare(_ text: Prepared, _ patterns: Patterns, isExcluded: Bool, tells: Bool) -> Leaf {
+        guard !text.subject.isTooLong else { return Leaf(nil, tells ? tooLong(text.said) : "") }
+        if patterns.captures.isEmpty {
+            if let index = patterns.firstMatch(text.subject) {
+                return Leaf(true, tells ? text.said + patterns.verb(index, isExcluded: isExcluded) : "")
+            }
+        } else {
+            for index in patterns.list.indices {
+                guard let binding = patterns.list[index].capture(text.subject) else { continue }
+                return Leaf(true, tells ? text.said + patterns.verb(index, isExcluded: false) : "", bindings: [binding])
+            }
+        }
+        return Leaf(false, tells ? "\(text.said) does not match \(patterns.said)" : "")
+    }
+
+    private func tooLong(_ said: String) -> String { "\(said) is longer than \(Bounds.subjectBytes) bytes and is not compared" }
+}
+
+/// A text of the image with how sentences begin that are about it: `name "cirros"`.
+private final class Prepared {
+    enum Kind {
+        case field(TextField)
+        case property(String)
+    }
+
+    let subject: Subject
+    private let kind: Kind
+
+    init(_ text: String, _ kind: Kind) {
+        self.subject = Subject(text)
+        self.kind = kind
+    }
+
+    var said: String {
+        switch kind {
+        case .field(let field): "\(field.label) \(Quoted.text(subject.text))"
+        case .property(let name): "property \(Quoted.text(name)) \(Quoted.text(subject.text))"
+        }
     }
 
     var number: Double? { Double(subject.text).flatMap { $0.isFinite ? $0 : nil } }

@@ -1,11 +1,16 @@
 public import ForecacheModel
 public import Foundation
 
-/// A decision with, for every rule that says no, the single changes of the image that would make it say yes: operators ask *why not*.
+/// A decision with what every rule compared, and, for every rule that says no, the single changes of the image that would make it say yes: operators ask *why
+/// not* more often than *why*.
 public struct Explanation: Sendable {
+    /// As `decide` gives it, but with a verdict of every rule.
     public let decision: Decision
-    /// One list a rule, in the order of `decision.rules`; empty where the rule matched, or where no single change helps. Imperatives:
-    /// `add tag "golden"`, `set visibility public`.
+    /// One a rule, in the order of `decision.rules`: condition by condition.
+    public let findings: [Finding]
+    /// One list a rule, likewise: what follows from the match, that is selection, end and targets. Empty where the rule did not match.
+    public let consequences: [[String]]
+    /// One list a rule, likewise; empty where the rule matched, or where no single change helps. Imperatives: `add tag "golden"`, `set visibility public`.
     public let changes: [[String]]
 }
 
@@ -14,12 +19,28 @@ extension RuleSet {
     private static let mostChanges = 3
 
     /// The decision of `decide`, explained. Slower than `decide`: for a person who waits, not for the service.
-    public func explain(_ image: ImageFacts, fleet: Fleet, now: Date) -> Explanation {
-        let decision = decide(image, fleet: fleet, now: now)
-        let told = zip(rules, decision.rules).map { rule, verdict in
+    public func explain(
+        _ image: ImageFacts, fleet: Fleet, now: Date, among rivals: Rivals? = nil, since began: [String: Date] = [:]
+    ) -> Explanation {
+        var evaluation = Evaluation(image, now: now)
+        let told = rules.map { evaluation.finding(on: $0.match) }
+        let hits = told.enumerated().filter { $0.element.word.holds == true }.map {
+            Hit(index: $0.offset, bindings: $0.element.word.bindings, reasons: $0.element.finding.reasons)
+        }
+        var decision = decision(on: image, hits, fleet, now, rivals, began)
+        var verdicts = zip(rules, told).map { rule, told in
+            RuleVerdict(
+                rule: rule.name, file: rule.file, line: rule.line, matched: false, reasons: told.finding.reasons, placements: 0)
+        }
+        for (hit, verdict) in zip(hits, decision.rules) { verdicts[hit.index] = verdict }
+        decision.rules = verdicts
+        let changes = zip(rules, verdicts).map { rule, verdict in
             verdict.matched ? [] : self.changes(of: image, toMatch: rule, fleet, now)
         }
-        return Explanation(decision: decision, changes: told)
+        let consequences = zip(told, verdicts).map { told, verdict in
+            verdict.matched ? Array(verdict.reasons.dropFirst(told.finding.reasons.count)) : []
+        }
+        return Explanation(decision: decision, findings: told.map(\.finding), consequences: consequences, changes: changes)
     }
 
     /// One condition after the other is turned round, by a changed image where one can be made up and by a changed tree where the pattern leaves the value
@@ -31,20 +52,20 @@ extension RuleSet {
         }
         var evaluation = Evaluation(image, now: now)
         for (index, condition) in rule.match.conditions.enumerated() {
-            let holds = evaluation.finding(for: .condition(condition)).holds
+            let holds = evaluation.holds(condition)
             guard let change = condition.change(of: image, unless: holds, fleet) else { continue }
             if let changed = change.image {
                 var other = Evaluation(changed, now: now)
-                tell(change, other.finding(for: rule).holds)
+                tell(change, other.word(on: rule.match).holds == true)
             } else {
                 let turned = rule.match.replacing(index, with: holds ? .not(.always) : .always)
-                tell(change, evaluation.finding(for: turned).holds)
+                tell(change, evaluation.word(on: turned).holds == true)
             }
         }
         if image.isHidden {
             let change = ImageChange("unhide the image", image) { $0.isHidden = false }
             var other = Evaluation(change.image ?? image, now: now)
-            tell(change, other.finding(for: rule).holds)
+            tell(change, other.word(on: rule.match).holds == true)
         }
         return told
     }

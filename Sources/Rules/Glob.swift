@@ -21,6 +21,9 @@ final class Glob: Sendable {
         self.onCharacters = program
     }
 
+    /// The bytes before the first wildcard or capture, and after the last one.
+    var edges: [Edge] { onBytes.map { Edge.list(beginning: $0.beginning, end: $0.end) } ?? [] }
+
     func matches(_ subject: Subject, steps: inout Int) -> Bool {
         if subject.isASCII, let onBytes { return onBytes.matches(subject.bytes, steps: &steps) }
         return onCharacters.matches(Array(subject.text), steps: &steps)
@@ -123,6 +126,8 @@ struct GlobProgram<Element: GlobElement>: Sendable {
         /// Index into `sets`.
         case set(Int)
         case capture(Capture)
+
+        var isLiteral: Bool { if case .literal = self { true } else { false } }
     }
 
     struct ElementSet: Sendable {
@@ -135,8 +140,18 @@ struct GlobProgram<Element: GlobElement>: Sendable {
     var tokens: [Token] = []
     var sets: [ElementSet] = []
 
+    var beginning: [Element] {
+        tokens.prefix { $0.isLiteral }.compactMap { if case .literal(let element) = $0 { element } else { nil } }
+    }
+
+    var end: [Element] {
+        tokens.reversed().prefix { $0.isLiteral }.reversed().compactMap { if case .literal(let element) = $0 { element } else { nil } }
+    }
+
     /// Goes back to the last star only: what an earlier star took can never help a later one.
     func matches(_ subject: [Element], steps: inout Int) -> Bool {
+        // Most texts that begin right end wrong, and the end is what a star would look for longest.
+        if let last = tokens.last, last.isLiteral, let end = subject.last, !accepts(last, end) { return false }
         var token = 0
         var position = 0
         var star: (token: Int, position: Int)?
@@ -156,8 +171,15 @@ struct GlobProgram<Element: GlobElement>: Sendable {
                 }
             }
             guard let last = star else { return false }
-            star = (last.token, last.position + 1)
-            (token, position) = (last.token, last.position + 1)
+            var next = last.position + 1
+            if case .literal(let wanted) = tokens[last.token] {
+                while next < subject.count, subject[next] != wanted {
+                    next += 1
+                    steps += 1
+                }
+            }
+            star = (last.token, next)
+            (token, position) = (last.token, next)
         }
         while token < tokens.count, case .many = tokens[token] { token += 1 }
         return token == tokens.count

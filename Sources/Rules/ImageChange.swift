@@ -84,6 +84,8 @@ extension PropertyTest {
             return ImageChange("set \(said) to \(Quoted.text(value))", image) { $0.properties[name] = value }
         case .min(_, let written), .max(_, let written):
             return holds ? removal : ImageChange("set \(said) to \(written)", image) { $0.properties[name] = written }
+        case .version(let range):
+            return holds ? removal : ImageChange("set \(said) to a version \(range.written)")
         }
     }
 }
@@ -105,10 +107,5 @@ extension Patterns {
             return (try? Glob(text, isFilledIn: true))?.literal
         case .regex, nil: return nil
         }
-    }
-
-    fileprivate var said: String {
-        let shown = list.prefix(5).map(\.said).joined(separator: ", ")
-        return list.count == 1 ? shown : "any of \(shown)\(list.count > 5 ? " and \(list.count - 5) more" : "")"
     }
 }

@@ -57,6 +57,42 @@ final class LinearRegex: Sendable {
         return false
     }
 
+    /// The plain ASCII characters after a leading `^`, and before a closing `$`.
+    var edges: [Edge] { ignoresCase ? [] : Edge.list(beginning: isTiedToStart ? beginning : [], end: end) }
+
+    private var beginning: [UInt8] {
+        Array(instructions.dropFirst().lazy.map { self.plainByte($0) }.prefix { $0 != nil }.compactMap { $0 })
+    }
+
+    /// Walks back from the end as long as nothing jumps in between.
+    private var end: [UInt8] {
+        let last = instructions.count - 2
+        var targets: Set<Int> = []
+        for instruction in instructions {
+            switch instruction {
+            case .split(let first, let second): targets.formUnion([first, second])
+            case .jump(let target): targets.insert(target)
+            case .scalar, .start, .end, .wordBoundary, .found: break
+            }
+        }
+        guard last > 0, instructions[last] == .end, !targets.contains(last), !targets.contains(last + 1) else { return [] }
+        var bytes: [UInt8] = []
+        var position = last - 1
+        while position >= 0, let byte = plainByte(instructions[position]) {
+            bytes.append(byte)
+            if targets.contains(position) { break }
+            position -= 1
+        }
+        return bytes.reversed()
+    }
+
+    private func plainByte(_ instruction: Instruction) -> UInt8? {
+        guard case .scalar(let set) = instruction, !sets[set].isNegated, sets[set].ranges.count == 1, let range = sets[set].ranges.first,
+            range.count == 1, range.lowerBound < 0x80
+        else { return nil }
+        return UInt8(range.lowerBound)
+    }
+
     private var isTiedToStart: Bool { instructions[0] == .start }
 
     /// Adds `state` and all that is reached from it without reading a scalar; true where the end of the pattern is among them.

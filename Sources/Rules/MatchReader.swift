@@ -3,9 +3,7 @@ import StrictYAML
 
 /// Reads a `match` tree: exactly one condition, `all`, `any`, `not` or `always` at each level.
 struct MatchReader {
-    private static let words =
-        ["all", "any", "not", "always", "tag", "property", "min_size", "max_size", "created_within", "hidden"]
-        + TextField.allCases.map(\.rawValue)
+    private static let words = Grammar.match.keys.map(\.name)
 
     private var depthOfNot = 0
 
@@ -215,13 +213,23 @@ struct MatchReader {
         if let value = mapping.take("max"), let most = readNumber(value, "max", &problems) {
             tests.append(.max(most, written: value.written))
         }
-        if let value = mapping.take("version") { problems.add(value.place, NotAvailable.message("'version' of a property")) }
+        if let range = mapping.take("version").flatMap({ readVersion($0, what, &problems) }) { tests.append(.version(range)) }
         mapping.finish(&problems)
         if tests.isEmpty, problems.list.count == before {
-            problems.add(entry.value.place, "\(what) needs an operator: exists, eq, in, glob, regex, min or max")
+            problems.add(entry.value.place, "\(what) needs an operator: exists, eq, in, glob, regex, min, max or version")
         }
         guard problems.list.count == before, tests.count == operators.count else { return nil }
         return tests.map { .property(PropertyTest(name: name, test: $0)) }
+    }
+
+    private func readVersion(_ value: Value, _ what: String, _ problems: inout Problems) -> VersionRange? {
+        guard let text = value.string("version", &problems) else { return nil }
+        do {
+            return try VersionRange(text)
+        } catch {
+            problems.add(value.place, "version '\(text.prefix(60))' of \(what) \(error.message)")
+            return nil
+        }
     }
 
     private func readNumber(_ value: Value, _ what: String, _ problems: inout Problems) -> Double? {

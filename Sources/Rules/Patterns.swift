@@ -2,29 +2,21 @@
 final class Patterns: Sendable {
     let list: [Pattern]
     let captures: Set<Capture>
-    /// `does not match glob "golden"`: how reasons go on where none matches.
-    let failure: String
-    /// ` matches glob "golden"`, one a pattern, and ` matches excluded "golden"` for conditions under `not`.
-    let success: [String]
-    let exclusion: [String]
-    /// The reason of a tag condition that fails, made beforehand because it is by far the most frequent reason.
-    let noTag: [String]
 
     init(_ list: [Pattern]) {
         self.list = list
         self.captures = Set(list.flatMap(\.captures))
-        let shown = list.prefix(5).map(\.said).joined(separator: ", ")
-        let these = list.count == 1 ? shown : "any of \(shown)\(list.count > 5 ? " and \(list.count - 5) more" : "")"
-        self.failure = " does not match \(these)"
-        self.success = list.map { " matches \($0.said)" }
-        self.exclusion = list.map { " matches excluded \($0.quoted)" }
-        self.noTag = ["no tag matches \(these)"]
     }
 
-    /// The texts, where all are literals.
-    var literals: [String]? {
-        let texts = list.compactMap { if case .literal(let text, _) = $0 { text } else { nil } }
-        return texts.count == list.count ? texts : nil
+    /// `glob "golden"`, or `any of …`.
+    var said: String {
+        let shown = list.prefix(5).map(\.said).joined(separator: ", ")
+        return list.count == 1 ? shown : "any of \(shown)\(list.count > 5 ? " and \(list.count - 5) more" : "")"
+    }
+
+    /// How sentences go on where the pattern at `index` matches; `isExcluded`: under `not`.
+    func verb(_ index: Int, isExcluded: Bool) -> String {
+        isExcluded ? " matches excluded \(list[index].quoted)" : " matches \(list[index].said)"
     }
 
     /// Index of the first pattern that matches.
@@ -51,6 +43,15 @@ enum Pattern: Sendable {
         switch self {
         case .glob(let glob): glob.captures
         case .literal, .regex: []
+        }
+    }
+
+    /// What every ASCII text that matches begins or ends with, of ASCII bytes; empty where the pattern leaves both open.
+    var edges: [Edge] {
+        switch self {
+        case .literal(let text, _): text.utf8.allSatisfy { $0 < 0x80 } ? Edge.list(beginning: Array(text.utf8), end: []) : []
+        case .glob(let glob): glob.edges
+        case .regex(let regex): regex.edges
         }
     }
 
@@ -87,6 +88,16 @@ enum Pattern: Sendable {
         var steps = 0
         if case .glob(let glob) = self, !glob.captures.isEmpty { return glob.capture(subject, steps: &steps) }
         return matches(subject) ? Binding() : nil
+    }
+}
+
+/// What texts that match have at one of their ends.
+enum Edge: Hashable, Sendable {
+    case beginning(ArraySlice<UInt8>)
+    case end(ArraySlice<UInt8>)
+
+    static func list(beginning: [UInt8], end: [UInt8]) -> [Edge] {
+        (beginning.isEmpty ? [] : [.beginning(beginning[...])]) + (end.isEmpty ? [] : [.end(end[...])])
     }
 }
 

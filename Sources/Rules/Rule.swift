@@ -9,10 +9,14 @@ public final class Rule: Sendable {
     public let mode: RuleMode
     /// 0…100, higher first.
     public let priority: Int
-    /// Nil leaves it to the site.
-    public let via: Via?
+    /// What it leaves out is the site's.
+    public let deliver: DeliverySettings
     /// Nil leaves it to the host.
     public let ttlSeconds: Int?
+    /// For how long an image is wanted after it began to match; nil: as long as it matches.
+    public let forSeconds: Int?
+    /// Which of the images that match are wanted; nil: all.
+    let select: Select?
     /// Where the rule begins; line 1-based.
     public var file: String { place.file }
     public var line: Int { place.line }
@@ -22,20 +26,25 @@ public final class Rule: Sendable {
     let targets: Targets
     /// The text of match and targets without layout, to find rules that say the same.
     let fingerprint: String
+    /// Of targets alone; empty where there are none.
+    let targetsText: String
 
     init(
-        name: String, mode: RuleMode, priority: Int, via: Via?, ttlSeconds: Int?, place: Place, match: Match, targets: Targets,
-        fingerprint: String
+        name: String, mode: RuleMode, priority: Int, deliver: DeliverySettings, ttlSeconds: Int?, forSeconds: Int?, select: Select?,
+        place: Place, match: Match, targets: Targets, matchText: String, targetsText: String
     ) {
         self.name = name
         self.mode = mode
         self.priority = priority
-        self.via = via
+        self.deliver = deliver
         self.ttlSeconds = ttlSeconds
+        self.forSeconds = forSeconds
+        self.select = select
         self.place = place
         self.match = match
         self.targets = targets
-        self.fingerprint = fingerprint
+        self.fingerprint = matchText + " " + targetsText
+        self.targetsText = targetsText
     }
 }
 
@@ -53,15 +62,6 @@ indirect enum Match: Sendable {
         case .all(let branches), .any(let branches, _): branches.reduce(into: []) { $0.formUnion($1.captures) }
         case .not, .always: []
         case .condition(let condition): condition.captures
-        }
-    }
-
-    /// The condition without which nothing holds and which is looked at first, where the tree begins with one.
-    var leadingCondition: Condition? {
-        switch self {
-        case .all(let branches): branches.first?.leadingCondition
-        case .condition(let condition): condition
-        case .any, .not, .always: nil
         }
     }
 
@@ -144,12 +144,9 @@ enum TextField: String, Sendable, CaseIterable {
 final class PropertyTest: Sendable {
     let name: String
     let test: Test
-    /// What is said of images without the property.
-    let absence: String
 
     init(name: String, test: Test) {
         self.name = name
-        self.absence = "image has no property \(Quoted.text(name))"
         self.test = test
     }
 
@@ -158,12 +155,13 @@ final class PropertyTest: Sendable {
         case patterns(Patterns)
         case min(Double, written: String)
         case max(Double, written: String)
+        case version(VersionRange)
     }
 
     var captures: Set<Capture> {
         switch test {
         case .patterns(let patterns): patterns.captures
-        case .exists, .min, .max: []
+        case .exists, .min, .max, .version: []
         }
     }
 }

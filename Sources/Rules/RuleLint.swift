@@ -18,10 +18,11 @@ public enum RuleLint {
         return problems
     }
 
-    /// Warnings: rules that any project's image can fall under by a tag, rules that say the same as a better one, and rules that can do nothing.
-    public static func warnings(in rules: RuleSet, fleet: Fleet?) -> Problems {
+    /// Warnings: rules that any project's image can fall under by a tag, that can never match, that never decide anything, that can do nothing, and times that do
+    /// not fit together. The more is known (`fleet`, `context`), the more is seen.
+    public static func warnings(in rules: RuleSet, fleet: Fleet?, context: LintContext? = nil) -> Problems {
         var warnings = Problems()
-        var seen: [String: Rule] = [:]
+        var earlier = EarlierRules()
         for rule in rules.rules {
             if rule.match.contains(where: \.isTag), !rule.match.isGuarded {
                 warnings.add(
@@ -32,19 +33,35 @@ public enum RuleLint {
             if rule.match.excludesActive {
                 warnings.add(rule.place, "rule '\(rule.name)' asks for a status other than active, but only active images are ever cached")
             }
-            if let better = seen[rule.fingerprint], better.mode == rule.mode || better.mode == .enforce {
-                warnings.add(
-                    rule.place,
-                    "rule '\(rule.name)' has the match and targets of '\(better.name)' (\(better.place)), which always comes first")
+            if let reason = LintMatch.contradiction(in: rule.match) {
+                warnings.add(rule.place, "rule '\(rule.name)' can never match: \(reason)")
+            } else {
+                if let shadow = earlier.shadow(on: rule) { warnings.add(rule.place, "rule '\(rule.name)' \(shadow)") }
+                earlier.add(rule)
             }
-            // An enforcing rule comes before a dry-run one, whatever their priorities.
-            let before = seen[rule.fingerprint]
-            if before == nil || (before?.mode == .dryRun && rule.mode == .enforce) { seen[rule.fingerprint] = rule }
-            if let fleet, rule.targets.captures.isEmpty, targetsNothing(rule, in: fleet) {
-                warnings.add(rule.place, "rule '\(rule.name)' \(rule.targets.said([])), where the fleet has no host")
+            if let fleet { checkReach(rule, fleet, &warnings) }
+            LintTiming.warnings(on: rule, fleet: fleet, context: context, &warnings)
+        }
+        if let fleet, let context { LintTiming.warnings(on: fleet, context: context, &warnings) }
+        return warnings
+    }
+
+    private static func checkReach(_ rule: Rule, _ fleet: Fleet, _ warnings: inout Problems) {
+        if rule.targets.captures.isEmpty, targetsNothing(rule, in: fleet) {
+            return warnings.add(rule.place, "rule '\(rule.name)' \(rule.targets.said([])), where the fleet has no host")
+        }
+        let kinds = [
+            ("site", rule.targets.sites, fleet.sites.map(\.name.rawValue)),
+            ("role", rule.targets.roles, Array(Set(fleet.hosts.map(\.role.rawValue)))),
+            ("host", rule.targets.hosts, fleet.hosts.map(\.name.rawValue)),
+        ]
+        for (kind, patterns, names) in kinds {
+            for pattern in patterns ?? [] where pattern.captures.isEmpty && pattern.literal == nil {
+                let resolved = TargetPattern.resolved([pattern], Binding())
+                guard !names.contains(where: { resolved.hold($0) }) else { continue }
+                warnings.add(pattern.place, "no \(kind) of the inventory matches '\(pattern.source)'")
             }
         }
-        return warnings
     }
 
     private static func check(_ patterns: [TargetPattern]?, _ known: Known, _ problems: inout Problems) {
@@ -58,6 +75,46 @@ public enum RuleLint {
         var isNothing = true
         rule.targets.forEachHost(in: fleet, Binding()) { _, _ in isNothing = false }
         return isNothing
+    }
+}
+
+/// Rules that come before another one, to be found by what they demand.
+private struct EarlierRules {
+    private struct Known {
+        var rule: Rule
+        var order: Int
+        var demands: Set<String>
+    }
+
+    /// By one of the demands; "" for those that demand nothing.
+    private var byDemand: [String: [Known]] = [:]
+    private var count = 0
+
+    mutating func add(_ rule: Rule) {
+        // What takes some images only, or for a time, leaves the others to those after it.
+        guard rule.select == nil, rule.forSeconds == nil else { return }
+        let demands = LintMatch.demands(of: rule.match)
+        byDemand[demands.min() ?? "", default: []].append(Known(rule: rule, order: count, demands: demands))
+        count += 1
+    }
+
+    /// How the first of them takes everything from `rule`; nil where none does.
+    func shadow(on rule: Rule) -> String? {
+        let demands = LintMatch.demands(of: rule.match)
+        let asksForHidden = LintMatch.asksForHidden(rule.match)
+        let covering = (demands.union([""])).flatMap { byDemand[$0] ?? [] }.filter { known in
+            // An enforcing rule comes before a dry-run one, whatever their priorities.
+            guard known.rule.mode == .enforce || known.rule.mode == rule.mode, known.demands.isSubset(of: demands) else { return false }
+            if known.rule.fingerprint == rule.fingerprint { return true }
+            guard known.rule.match.captures.isEmpty, !asksForHidden || LintMatch.asksForHidden(known.rule.match) else { return false }
+            return known.rule.targets.isEverywhere || known.rule.targetsText == rule.targetsText
+        }
+        guard let better = covering.min(by: { $0.order < $1.order })?.rule else { return nil }
+        guard better.fingerprint != rule.fingerprint else {
+            return "has the match and targets of '\(better.name)' (\(better.place)), which always comes first"
+        }
+        return
+            "never decides how an image is delivered: '\(better.name)' (\(better.place)) matches all of its images, wants them on all of its hosts and comes first"
     }
 }
 

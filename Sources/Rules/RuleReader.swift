@@ -35,9 +35,10 @@ struct RuleReader {
         let match = matchValue.flatMap { matchReader.read($0, &problems) }
         let targetsValue = mapping.take("targets")
         let targets = targetsValue.flatMap { readTargets($0) } ?? Targets()
-        let via = mapping.take("deliver").flatMap { readDeliver($0) }
-        let ttlSeconds = mapping.take("ttl").flatMap { readTTL($0) }
-        for key in ["for", "select"] { refuseAsNotAvailable(key, in: &mapping) }
+        let deliver = mapping.take("deliver").flatMap { readDeliver($0) } ?? DeliverySettings()
+        let ttlSeconds = mapping.take("ttl").flatMap { readSeconds($0, "ttl") }
+        let forSeconds = mapping.take("for").flatMap { readSeconds($0, "for") }
+        let select = mapping.take("select").flatMap { SelectReader.read($0, &problems) }
         mapping.finish(&problems)
 
         if let match, problems.list.count == before { checkCaptures(match, targets, at: targetsValue?.place ?? value.place) }
@@ -45,8 +46,9 @@ struct RuleReader {
         guard rules.count < Bounds.rules else { return problems.add(value.place, "more than \(Bounds.rules) rules") }
         rules.append(
             Rule(
-                name: name, mode: mode?.mode ?? .enforce, priority: priority ?? 50, via: via, ttlSeconds: ttlSeconds, place: value.place,
-                match: match, targets: targets, fingerprint: matchValue.plainText + " " + (targetsValue?.plainText ?? "")))
+                name: name, mode: mode?.mode ?? .enforce, priority: priority ?? 50, deliver: deliver, ttlSeconds: ttlSeconds,
+                forSeconds: forSeconds, select: select, place: value.place, match: match, targets: targets,
+                matchText: matchValue.plainText, targetsText: targetsValue?.plainText ?? ""))
     }
 
     private mutating func readName(_ value: Value) -> String? {
@@ -91,29 +93,18 @@ struct RuleReader {
         return patterns
     }
 
-    private mutating func readDeliver(_ value: Value) -> Via? {
+    private mutating func readDeliver(_ value: Value) -> DeliverySettings? {
         guard var mapping = Mapping(value, "deliver", &problems) else { return nil }
         refuseKeysWithoutValue(mapping, "deliver")
-        let viaValue = mapping.take("via")
-        let via = viaValue?.word("deliver.via", as: Via.self, &problems)
-        if let via, let viaValue, NotAvailable.vias.contains(via) {
-            problems.add(viaValue.place, NotAvailable.message("deliver.via '\(via.rawValue)'"))
-        }
-        for key in ["rate_limit", "window", "max_size"] { refuseAsNotAvailable(key, in: &mapping, of: "deliver.") }
+        let settings = DeliveryReader.read(&mapping, "deliver", &problems)
         mapping.finish(&problems)
-        return via
+        return settings
     }
 
-    private mutating func readTTL(_ value: Value) -> Int? {
-        guard let seconds = value.seconds("ttl", &problems) else { return nil }
-        if seconds < 1 { problems.add(value.place, "ttl must be at least 1s") }
+    private mutating func readSeconds(_ value: Value, _ key: String) -> Int? {
+        guard let seconds = value.seconds(key, &problems) else { return nil }
+        if seconds < 1 { problems.add(value.place, "\(key) must be at least 1s") }
         return seconds
-    }
-
-    private mutating func refuseAsNotAvailable(_ key: String, in mapping: inout Mapping, of parent: String = "") {
-        guard let entry = mapping.entries.first(where: { $0.key == key }) else { return }
-        _ = mapping.take(key)
-        problems.add(entry.keyPlace, NotAvailable.message("'\(parent)\(key)'"))
     }
 
     /// `sites:` with nothing behind it would else count as "not given" and widen the rule to every site.
@@ -148,13 +139,6 @@ struct RuleReader {
             }
         }
     }
-}
-
-/// What the rule language has but this version does not act upon: refused, for silence would look like obedience.
-enum NotAvailable {
-    static let vias: Set<Via> = [.relay, .novaAPI]
-
-    static func message(_ what: String) -> String { "\(what) is not available in this version yet" }
 }
 
 extension Value {

@@ -6,43 +6,14 @@ public import StrictYAML
 public struct RuleSet: Sendable {
     /// In evaluation order: priority, then the order of files and lines.
     public let rules: [Rule]
-    /// What each rule says where its leading tag condition fails: what most rules say about most images, made beforehand.
-    private let refusals: [RuleVerdict]
-    private let leads: [Lead]
-    /// Rules by the literal tags that they begin with.
-    private let rulesByTag: [String: [Int]]
-
-    /// How a rule's match begins, for a quick no.
-    private enum Lead: Sendable {
-        /// Every text is in `rulesByTag`.
-        case literalTags
-        case tags(Patterns)
-        case text(TextField, Patterns)
-        case property(PropertyTest)
-        case other
-    }
+    /// Those with `select:`, in evaluation order.
+    let selecting: [Rule]
+    private let index: RuleIndex
 
     public init(rules: [Rule]) {
-        let ordered = rules.enumerated().sorted { ($1.element.priority, $0.offset) < ($0.element.priority, $1.offset) }.map(\.element)
-        var rulesByTag: [String: [Int]] = [:]
-        self.rules = ordered
-        self.leads = ordered.enumerated().map { index, rule in
-            switch rule.match.leadingCondition {
-            case .tag(let patterns):
-                guard let literals = patterns.literals else { return .tags(patterns) }
-                for literal in literals { rulesByTag[literal, default: []].append(index) }
-                return .literalTags
-            case .text(let field, let patterns): return .text(field, patterns)
-            case .property(let test): return .property(test)
-            case .minSize, .maxSize, .createdWithin, .hidden, nil: return .other
-            }
-        }
-        self.rulesByTag = rulesByTag
-        self.refusals = ordered.map { rule in
-            var reasons: [String] = []
-            if case .tag(let patterns) = rule.match.leadingCondition { reasons = patterns.noTag }
-            return RuleVerdict(rule: rule.name, file: rule.file, line: rule.line, matched: false, reasons: reasons, placements: 0)
-        }
+        self.rules = rules.enumerated().sorted { ($1.element.priority, $0.offset) < ($0.element.priority, $1.offset) }.map(\.element)
+        self.selecting = self.rules.filter { $0.select != nil }
+        self.index = RuleIndex(self.rules)
     }
 
     /// Reads rule files in the order given. All problems of all files come at once; a set is to be used only where there are none.
@@ -52,47 +23,81 @@ public struct RuleSet: Sendable {
         return (RuleSet(rules: reader.rules), reader.problems)
     }
 
-    /// Where the image is wanted and why, with a verdict of every rule. An image that must not be cached at all has its verdicts, too, so that an operator
-    /// sees what will become of it, but no placement.
-    public func decide(_ image: ImageFacts, fleet: Fleet, now: Date) -> Decision {
+    /// Whether some rule takes only the newest of several images: then a decision needs `Rivals`.
+    public var selects: Bool { !selecting.isEmpty }
+
+    /// Whether some rule keeps images for a time only: then a decision needs to know since when it matches.
+    public var lasts: Bool { rules.contains { $0.forSeconds != nil } }
+
+    /// Where the image is wanted and why, with the verdicts of the rules that match; `explain` has the others. An image that must not be cached at all has its
+    /// verdicts, too, so that an operator sees what will become of it, but no placement.
+    ///
+    /// `rivals`: the other images, for rules with `select:`; without them the image is the only one. `began`: since when rules with `for:` match this image,
+    /// by rule name; a rule that is not named begins now.
+    public func decide(
+        _ image: ImageFacts, fleet: Fleet, now: Date, among rivals: Rivals? = nil, since began: [String: Date] = [:]
+    ) -> Decision {
         var evaluation = Evaluation(image, now: now)
+        var hits: [Hit] = []
+        for index in index.candidates(for: image) {
+            guard evaluation.word(on: rules[index].match).holds == true else { continue }
+            // What holds is told: there is little of it.
+            let (word, finding) = evaluation.finding(on: rules[index].match)
+            hits.append(Hit(index: index, bindings: word.bindings, reasons: finding.reasons))
+        }
+        return decision(on: image, hits, fleet, now, rivals, began)
+    }
+
+    /// A rule that holds.
+    struct Hit {
+        var index: Int
+        var bindings: [Binding]
+        var reasons: [String]
+    }
+
+    /// From the rules that hold to the hosts.
+    func decision(
+        on image: ImageFacts, _ hits: [Hit], _ fleet: Fleet, _ now: Date, _ rivals: Rivals?, _ began: [String: Date]
+    ) -> Decision {
         var wants = Wants(fleet: fleet)
-        var verdicts = refusals
-        let isTagged = evaluation.hasComparableTags ? Set(image.tags.flatMap { rulesByTag[$0] ?? [] }) : Set(rules.indices)
-        for index in rules.indices {
-            switch leads[index] {
-            case .literalTags: if !isTagged.contains(index) { continue }
-            case .tags(let patterns): if evaluation.hasComparableTags, !evaluation.hasTag(matching: patterns) { continue }
-            case .text(let field, let patterns):
-                if let reason = evaluation.reasonAgainst(field, patterns) {
-                    verdicts[index].reasons = [reason]
-                    continue
-                }
-            case .property(let test):
-                if let reason = evaluation.reasonAgainst(test) {
-                    verdicts[index].reasons = [reason]
-                    continue
-                }
-            case .other: break
+        let refusal = Self.refusal(of: image)
+        var verdicts: [RuleVerdict] = []
+        for hit in hits {
+            let rule = rules[hit.index]
+            var verdict = RuleVerdict(
+                rule: rule.name, file: rule.file, line: rule.line, matched: true, reasons: hit.reasons, placements: 0)
+            if let seconds = rule.forSeconds {
+                let start = began[rule.name] ?? now
+                verdict.began = start
+                verdict.ends = start.addingTimeInterval(Double(seconds))
             }
-            let rule = rules[index]
-            let finding = evaluation.finding(for: rule)
-            verdicts[index].reasons = finding.reasons
-            guard finding.holds else { continue }
-            let placements = wants.add(rule, at: index, finding.bindings)
-            verdicts[index].matched = true
-            verdicts[index].placements = placements
-            verdicts[index].reasons.append(
-                rule.targets.said(finding.bindings) + (placements == 0 ? ", where the fleet has no host" : ""))
+            if let refusal {
+                verdict.reasons += [rule.targets.said(hit.bindings), refusal]
+            } else if let reason = Self.reasonNotToWant(image, rule, verdict.ends, now, rivals) {
+                verdict.reasons.append(reason)
+            } else {
+                verdict.placements = wants.add(rule, at: hit.index, hit.bindings)
+                if let select = rule.select {
+                    let known = rivals == nil ? "; the other images are not known here" : ""
+                    verdict.reasons.append("among \(select.said(select.group(of: image)))\(known)")
+                }
+                if let ends = verdict.ends { verdict.reasons.append("until \(Spoken.moment(ends))") }
+                let isNowhere = verdict.placements == 0
+                verdict.reasons.append(rule.targets.said(hit.bindings) + (isNowhere ? ", where the fleet has no host" : ""))
+            }
+            verdicts.append(verdict)
         }
-        guard let refusal = Self.refusal(of: image) else {
-            return Decision(image: image, rules: verdicts, placements: wants.placements(of: image.id, by: rules, verdicts))
-        }
-        for index in verdicts.indices where verdicts[index].matched {
-            verdicts[index].placements = 0
-            verdicts[index].reasons.append(refusal)
-        }
-        return Decision(image: image, rules: verdicts, refusal: refusal)
+        let reasons = Dictionary(zip(hits.map(\.index), verdicts.map(\.reasons))) { first, _ in first }
+        return Decision(
+            image: image, rules: verdicts, placements: wants.placements(of: image.id, by: rules, reasons), refusal: refusal)
+    }
+
+    /// Why a rule that matches wants the image nowhere.
+    private static func reasonNotToWant(_ image: ImageFacts, _ rule: Rule, _ ends: Date?, _ now: Date, _ rivals: Rivals?) -> String? {
+        if let ends, ends <= now { return "it was to be kept until \(Spoken.moment(ends))" }
+        guard let select = rule.select, let newer = rivals?.newer(than: image, of: rule) else { return nil }
+        let names = newer.prefix(5).map { Quoted.text($0) }.joined(separator: ", ")
+        return "not among \(select.said(select.group(of: image))): \(names)\(newer.count > 5 ? " and others" : "") came later"
     }
 
     /// The decision of an operator who names the image: every host of the fleet, without rules. A hidden image is as good as any other here.
@@ -145,7 +150,7 @@ private struct Wants {
         return count
     }
 
-    func placements(of image: ImageID, by rules: [Rule], _ verdicts: [RuleVerdict]) -> [Placement] {
+    func placements(of image: ImageID, by rules: [Rule], _ reasons: [Int: [String]]) -> [Placement] {
         guard !offsets.isEmpty else { return [] }
         var placements: [Placement] = []
         placements.reserveCapacity(first.reduce(0) { $0 + ($1 < 0 ? 0 : 1) })
@@ -160,11 +165,11 @@ private struct Wants {
                     Placement(
                         image: image, site: site.name, role: host.role, host: host.name, rule: rules[winner].name,
                         alsoWantedBy: all.count == 1 ? [] : all.filter { $0 != winner }.map { rules[$0].name }, mode: rules[winner].mode,
-                        priority: rules[winner].priority, deliver: DeliverySettings(via: rules[winner].via),
+                        priority: rules[winner].priority, deliver: rules[winner].deliver,
                         ttlSeconds: rules[winner].ttlSeconds,
-                        reasons: verdicts[winner].reasons))
+                        reasons: reasons[winner] ?? []))
             }
-            placements[start...].sort { $0.host < $1.host }
+            if !placements[start...].isSorted { placements[start...].sort { $0.host < $1.host } }
         }
         return placements
     }
@@ -177,4 +182,9 @@ private struct Wants {
         }
         first = Array(repeating: -1, count: count)
     }
+}
+
+extension ArraySlice<Placement> {
+    /// By host, as inventories mostly have them: comparing neighbours is much cheaper than sorting.
+    fileprivate var isSorted: Bool { zip(self, dropFirst()).allSatisfy { $0.host <= $1.host } }
 }

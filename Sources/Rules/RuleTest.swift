@@ -14,6 +14,14 @@ public struct RuleTest: Sendable {
     let expectedDryRun: Expectation
     /// The rule that must win on each of those hosts; nil leaves it open.
     let rule: (name: String, place: Place)?
+    /// The other images that Glance has, for rules with `select:`.
+    let others: [ImageFacts]
+    /// Since when rules with `for:` match the image, by rule name; the others begin at `now`.
+    let began: [(rule: String, place: Place, at: Date)]
+    /// What the winning rule must say of delivery on each of those hosts; what is not given is left open.
+    let deliver: (settings: DeliverySettings, place: Place)?
+    /// Whether the winning rule's window must be open at `now`.
+    let windowIsOpen: Bool?
 
     /// Where an image is expected; sites, roles and hosts that are not named are expected to stay without it.
     enum Expectation: Sendable {
@@ -45,21 +53,42 @@ public struct RuleTestResult: Sendable {
 extension RuleTest {
     /// Decides as the service does and compares host by host.
     public func run(_ rules: RuleSet, fleet: Fleet) -> RuleTestResult {
-        let decision = rules.decide(image, fleet: fleet, now: now)
+        let rivals = Rivals(rules, among: others.filter { $0.id != image.id } + [image], now: now)
+        let since = Dictionary(began.map { ($0.rule, $0.at) }) { first, _ in first }
+        let decision = rules.decide(image, fleet: fleet, now: now, among: rivals, since: since)
         var differences = Self.differences(
             decision.placements.filter { $0.mode == .enforce }, from: expected.hosts(of: fleet), fleet, "")
         differences += Self.differences(
             decision.placements.filter { $0.mode == .dryRun }, from: expectedDryRun.hosts(of: fleet), fleet, " (dry-run)")
-        if let rule {
-            for placement in decision.placements where placement.rule != rule.name {
-                differences.append("wrong rule \(placement.said): won by '\(placement.rule)', expected '\(rule.name)'")
-            }
-        }
+        for placement in decision.placements { differences += self.differences(in: placement) }
         if !differences.isEmpty {
             if let refusal = decision.refusal { differences.append("because \(refusal)") }
-            differences += decision.rules.map { "because rule '\($0.rule)' \($0.matched ? "matched" : "did not match"): \($0.why)" }
+            let verdicts = rules.explain(image, fleet: fleet, now: now, among: rivals, since: since).decision.rules
+            differences += verdicts.map { "because rule '\($0.rule)' \($0.matched ? "matched" : "did not match"): \($0.why)" }
         }
         return RuleTestResult(test: self, differences: differences, matched: decision.rules.filter(\.matched).map(\.rule))
+    }
+
+    /// What the rule that won there should have said.
+    private func differences(in placement: Placement) -> [String] {
+        var found: [String] = []
+        if let rule, placement.rule != rule.name {
+            found.append("wrong rule \(placement.said): won by '\(placement.rule)', expected '\(rule.name)'")
+        }
+        if let deliver {
+            let (wanted, got) = (deliver.settings.words, placement.deliver.words)
+            for (key, value) in wanted.sorted(by: { $0.key < $1.key }) where got[key] != value {
+                found.append("deliver    \(placement.said): \(key) is \(got[key] ?? "left to the site"), expected \(value)")
+            }
+        }
+        if let windowIsOpen {
+            switch placement.deliver.window.map({ $0.isOpen(at: now) }) {
+            case windowIsOpen?: break
+            case nil: found.append("window     \(placement.said): rule '\(placement.rule)' has none")
+            case _?: found.append("window     \(placement.said): \(windowIsOpen ? "closed, expected open" : "open, expected closed")")
+            }
+        }
+        return found
     }
 
     private static func differences(_ placements: [Placement], from expected: Set<HostName>, _ fleet: Fleet, _ mode: String) -> [String] {
@@ -73,9 +102,12 @@ extension RuleTest {
     /// What the test names and the fleet or the rules do not have: it could never fail, or never pass.
     public func problems(_ rules: RuleSet, fleet: Fleet) -> Problems {
         var problems = Problems()
-        if let rule, !rules.rules.contains(where: { $0.name == rule.name }) {
-            let hint = Nearest.word(to: rule.name, among: rules.rules.map(\.name)).map { "; did you mean '\($0)'?" } ?? ""
-            problems.add(rule.place, "the rule files have no rule '\(rule.name.prefix(100))'\(hint)")
+        let names = rules.rules.map(\.name)
+        for (name, place) in (rule.map { [($0.name, $0.place)] } ?? []) + began.map({ ($0.rule, $0.place) }) where !names.contains(name) {
+            problems.add(place, "the rule files have no rule '\(name.prefix(100))'\(Self.hint(name, names))")
+        }
+        for (name, place, _) in began where rules.rules.contains(where: { $0.name == name && $0.forSeconds == nil }) {
+            problems.add(place, "rule '\(name.prefix(100))' has no 'for', so it does not matter since when it matches")
         }
         for expectation in [expected, expectedDryRun] {
             guard case .sites(let sites) = expectation else { continue }
@@ -161,5 +193,16 @@ public struct RuleTestFilter: Sendable {
     public func admits(_ test: RuleTest) -> Bool {
         var steps = 0
         return regex.isFound(in: test.name, steps: &steps)
+    }
+}
+
+extension DeliverySettings {
+    /// By the words of rule files; what is not set is missing.
+    fileprivate var words: [String: String] {
+        [
+            "via": via?.rawValue, "fan_out": fanOut.map { "\($0)" }, "rate_limit": rateLimit.map { "\($0) B/s" },
+            "window": window?.description,
+            "max_size": maxSizeBytes.map { "\($0) B" }, "streams": streams.map { "\($0)" }, "source": source?.rawValue,
+        ].compactMapValues { $0 }
     }
 }

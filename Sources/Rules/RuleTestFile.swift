@@ -30,7 +30,9 @@ public struct RuleTestFile: Sendable {
             file.take("rules").map { RuleTestReader.texts($0, "rules", &problems) } ?? [(text: ruleFile(testedBy: path), place: root.place)]
         let fleet = readFleet(&file, &problems)
         let now = file.take("now").flatMap { RuleTestReader.moment($0, "now", &problems) }
-        var reader = RuleTestReader(defaultNow: now ?? RuleTestReader.defaultNow)
+        let defaultNow = now ?? RuleTestReader.defaultNow
+        let images = file.take("images").map { RuleTestReader.images($0, now: defaultNow, &problems) } ?? []
+        var reader = RuleTestReader(defaultNow: defaultNow, others: images)
         let list = file.require("tests", &problems)?.sequence("tests", &problems)
         if let list, list.isEmpty { problems.add(file.place, "'tests' is an empty list; give it at least one test") }
         let tests = (list ?? []).compactMap { reader.read($0, &problems) }

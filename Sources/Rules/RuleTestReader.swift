@@ -8,9 +8,14 @@ struct RuleTestReader {
     static let defaultNow = Date(timeIntervalSince1970: 1_767_225_600)
 
     let defaultNow: Date
+    /// Of the whole file; a test adds its own.
+    let others: [ImageFacts]
     private var places: [String: Place] = [:]
 
-    init(defaultNow: Date) { self.defaultNow = defaultNow }
+    init(defaultNow: Date, others: [ImageFacts] = []) {
+        self.defaultNow = defaultNow
+        self.others = others
+    }
 
     mutating func read(_ value: Value, _ problems: inout Problems) -> RuleTest? {
         let before = problems.list.count
@@ -21,18 +26,26 @@ struct RuleTestReader {
         let expect = mapping.take("expect").flatMap { Self.expectation($0, "expect", &problems) }
         let expectDryRun = mapping.take("expect_dry_run").flatMap { Self.expectation($0, "expect_dry_run", &problems) }
         let rule = mapping.take("rule").flatMap { value in value.string("rule", &problems).map { (name: $0, place: value.place) } }
+        let others = mapping.take("images").map { Self.images($0, now: now, &problems) } ?? []
+        let began = mapping.take("began").map { Self.moments($0, "began", &problems) } ?? []
+        let deliver = mapping.take("deliver").flatMap { Self.deliver($0, &problems) }
+        let window = mapping.take("window")?.word("window", as: WindowWord.self, &problems)
         mapping.finish(&problems)
         guard problems.list.count == before else { return nil }
         if expect == nil, expectDryRun == nil {
             problems.add(value.place, "a test needs the key 'expect' (none, all, or sites with their hosts)")
         }
         let (expected, expectedDryRun) = (expect ?? .none, expectDryRun ?? .none)
-        if let rule, case .none = expected, case .none = expectedDryRun {
-            problems.add(rule.place, "a test that expects no placement cannot name the rule that wins")
+        if case .none = expected, case .none = expectedDryRun {
+            if let rule { problems.add(rule.place, "a test that expects no placement cannot name the rule that wins") }
+            if deliver != nil || window != nil {
+                problems.add(value.place, "a test that expects no placement cannot say how the image is delivered")
+            }
         }
         guard problems.list.count == before, let name, let image else { return nil }
         return RuleTest(
-            name: name, place: value.place, image: image, now: now, expected: expected, expectedDryRun: expectedDryRun, rule: rule)
+            name: name, place: value.place, image: image, now: now, expected: expected, expectedDryRun: expectedDryRun, rule: rule,
+            others: self.others + others, began: began, deliver: deliver, windowIsOpen: window.map { $0 == .open })
     }
 
     private mutating func readName(_ value: Value, _ problems: inout Problems) -> String? {
@@ -49,17 +62,57 @@ struct RuleTestReader {
         return name
     }
 
-    // MARK: - The image
+    private enum WindowWord: String, CaseIterable {
+        case open, closed
+    }
+
+    private static func deliver(_ value: Value, _ problems: inout Problems) -> (DeliverySettings, Place)? {
+        guard var keys = Mapping(value, "deliver", &problems) else { return nil }
+        let settings = DeliveryReader.read(&keys, "deliver", &problems)
+        keys.finish(&problems)
+        return (settings, value.place)
+    }
+
+    /// `{name: time}`.
+    private static func moments(_ value: Value, _ what: String, _ problems: inout Problems) -> [(rule: String, place: Place, at: Date)] {
+        guard case .mapping(let entries) = value.content else {
+            problems.add(value.place, "\(what) must be a mapping of rule names and times, not \(value.kind)")
+            return []
+        }
+        return entries.compactMap { entry in
+            moment(entry.value, "\(what).\(entry.key)", &problems).map { (entry.key, entry.keyPlace, $0) }
+        }
+    }
+
+    // MARK: - Images
+
+    /// The images that Glance has besides; each without an id gets one of its own.
+    static func images(_ value: Value, now: Date, _ problems: inout Problems) -> [ImageFacts] {
+        guard let list = value.sequence("images", &problems) else { return [] }
+        guard list.count <= 1000 else {
+            problems.add(value.place, "images has \(list.count) entries; 1000 are the most")
+            return []
+        }
+        return list.enumerated().compactMap { index, item in
+            image(item, now: now, id: madeUpID(item.place, index), &problems)
+        }
+    }
+
+    /// From where it is written: never the tested image's own, and never that of an image elsewhere in the file.
+    private static func madeUpID(_ place: Place, _ index: Int) -> ImageID? {
+        let number = String(place.line * 1000 + index % 1000, radix: 16)
+        return ImageID("00000000-0000-4000-9000-" + String(repeating: "0", count: max(0, 12 - number.count)) + number)
+    }
 
     /// Glance's own names. What is not given is the usual: an active, public qcow2 image, made at the test's own moment.
-    private static func image(_ value: Value, now: Date, _ problems: inout Problems) -> ImageFacts? {
+    private static func image(_ value: Value, now: Date, id madeUp: ImageID? = defaultID, _ problems: inout Problems) -> ImageFacts? {
         guard var keys = Mapping(value, "image", &problems) else { return nil }
         func text(_ key: String) -> String? { keys.take(key)?.string("image.\(key)", &problems) }
         func number(_ key: String) -> Int64? { keys.take(key)?.integer("image.\(key)", in: 0 ... .max, &problems).map(Int64.init) }
         func bytes(_ key: String) -> Int64? { keys.take(key)?.bytes("image.\(key)", &problems) }
         func flag(_ key: String) -> Bool { keys.take(key)?.bool("image.\(key)", &problems) ?? false }
         func moment(_ key: String) -> Date? { keys.take(key).flatMap { Self.moment($0, "image.\(key)", &problems) } }
-        let id = keys.take("id").flatMap { Self.id($0, &problems) } ?? defaultID
+        let id = keys.take("id").flatMap { Self.id($0, &problems) } ?? madeUp
         let name = text("name") ?? "image"
         let status = keys.take("status").flatMap { Self.status($0, &problems) } ?? .active
         let visibility = keys.take("visibility")?.word("image.visibility", as: Visibility.self, &problems) ?? .public

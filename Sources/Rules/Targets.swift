@@ -7,6 +7,8 @@ struct Targets: Sendable {
     var roles: [TargetPattern]?
     var hosts: [TargetPattern]?
 
+    var isEverywhere: Bool { sites == nil && roles == nil && hosts == nil }
+
     var captures: Set<Capture> { Set([sites, roles, hosts].compactMap { $0 }.joined().flatMap(\.captures)) }
 
     /// What the rule targets for one binding, as reasons say it: `targets sites "dcn*", roles "Compute"`.

@@ -56,6 +56,26 @@ extension Database {
         try cachedStatement(sql: sql).execute(arguments: arguments)
     }
 
+    /// One transaction that is written to the log but not synced: the next synced one brings it to the disk as well.
+    func unsynced<Value>(_ body: (Database) throws -> Value) throws -> Value {
+        try execute(sql: "PRAGMA synchronous = NORMAL")
+        defer {
+            do {
+                try execute(sql: "PRAGMA synchronous = FULL")
+            } catch {
+                // It touches no file and cannot fail outside a transaction; and were it to, no later commit might be called safe.
+                preconditionFailure("the ledger's log is not synced any more: \(error)")
+            }
+        }
+        var value: Value?
+        try inTransaction {
+            value = try body(self)
+            return .commit
+        }
+        guard let value else { throw DatabaseError(resultCode: .SQLITE_ABORT) }
+        return value
+    }
+
     func integer(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws
         -> Int64?
     {

@@ -9,11 +9,17 @@ extension SQLiteLedger {
         async throws(Failure)
     {
         let wanted = decision.placements.filter { $0.mode == .enforce }
-        let refresh = refresh
+        let (refresh, id) = (refresh, decision.image.id)
+        // Most images of a cloud: they must not stand in line for the one writer.
+        let lasting = decision.rules.compactMap { verdict in verdict.began.map { (verdict.rule, $0) } }
+        if wanted.isEmpty, lasting.isEmpty, try await !read("look for image \(id)", { try Keys($0, at: now).knownImage(id) != nil }) {
+            return
+        }
         try await write("record the decision on image \(decision.image.id)") { db in
             var keys = Keys(db, at: now)
-            if wanted.isEmpty, try keys.knownImage(decision.image.id) == nil { return }
+            if wanted.isEmpty, lasting.isEmpty, try keys.knownImage(decision.image.id) == nil { return }
             let image = try keys.image(decision.image)
+            try remember(lasting, of: image, &keys)
             var stored = try StoredPlacement.all(db, image: image)
             for placement in wanted {
                 let host = try keys.host(placement.host)
@@ -65,6 +71,7 @@ extension SQLiteLedger {
             try db.run(
                 "UPDATE placements SET wanted = 0, refresh_at = NULL, updated_at = ? WHERE image = ? AND wanted = 1",
                 [now.column, key])
+            try db.run("DELETE FROM matches WHERE image = ?", [key])
             try db.run(
                 "UPDATE images SET status = 'deleted', updated_at = ? WHERE id = ? AND status <> 'deleted'",
                 [now.column, key])
@@ -77,7 +84,7 @@ extension SQLiteLedger {
     public func recordStarted(_ image: ImageID, on hosts: [HostName], at now: Date)
         async throws(Failure)
     {
-        try await write("record the start of work on image \(image)") { db in
+        try await write("record the start of work on image \(image)", isSynced: false) { db in
             for host in hosts {
                 try db.run(
                     """

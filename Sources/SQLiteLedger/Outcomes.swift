@@ -4,7 +4,7 @@ import GRDB
 import Planning
 
 extension SQLiteLedger {
-    /// `skipped` was not tried: it ends the mark and is history, but leaves what the last try said. `failures` counts those since the last success.
+    /// `skipped` was not tried: it ends the mark and is history, but leaves what the last try said, unless it waits and says for what. `failures` counts those since the last success.
     public func record(_ outcomes: [Outcome], at now: Date) async throws(Failure) {
         guard !outcomes.isEmpty else { return }
         let (refresh, kept) = (refresh, limits.history)
@@ -39,30 +39,12 @@ extension SQLiteLedger {
             return history
         }
     }
-
-    /// The refresher's tries that failed; the base file may lie there all the same, so its age stays.
-    public func postponeRefresh(
-        _ image: ImageID, on host: HostName, until dueAt: Date, reason: String, at now: Date
-    ) async throws(Failure) {
-        try await write("put off the refresh of image \(image) on \(host)") { db in
-            try db.run(
-                """
-                UPDATE placements
-                SET refresh_at = CASE WHEN wanted = 1 AND touched_at IS NOT NULL THEN ? END, in_flight = 0, failures = failures + 1,
-                    last_outcome = ?, last_error = ?, updated_at = ?
-                WHERE image = (SELECT id FROM images WHERE uuid = ?) AND host = (SELECT id FROM hosts WHERE name = ?)
-                """,
-                [
-                    dueAt.column, OutcomeKind.failed.rawValue, reason.bounded(), now.column, image.blob,
-                    host.rawValue,
-                ])
-        }
-    }
 }
 
 extension StoredPlacement {
     /// A file that was found as it was left is no news: every look at an image would fill the history with it.
     fileprivate func knows(_ outcome: Outcome) -> Bool {
+        if outcome.againAt != nil { return !isInFlight && lastOutcome == outcome.kind.rawValue && lastError == outcome.reason?.bounded() }
         guard outcome.kind == .existing, !isInFlight, failures == 0, let touchedAt, let seen = outcome.touchedAt,
             lastOutcome == OutcomeKind.existing.rawValue || lastOutcome == OutcomeKind.cached.rawValue
         else { return false }
@@ -73,7 +55,7 @@ extension StoredPlacement {
         isInFlight = false
         switch outcome.kind {
         case .cached, .existing:
-            touchedAt = (outcome.touchedAt ?? now).column
+            touchedAt = max(touchedAt ?? 0, (outcome.touchedAt ?? now).column)
             // The next survey says what it takes as it lies there (a raw file is larger than the image it was made from).
             if bytes == 0 { bytes = imageBytes ?? outcome.bytes }
             failures = 0
@@ -86,7 +68,9 @@ extension StoredPlacement {
             (lastOutcome, lastError) = (
                 outcome.kind.rawValue, (outcome.reason ?? "no reason given").bounded()
             )
-        case .skipped: break
+        case .skipped:
+            guard outcome.againAt != nil else { break }
+            (lastOutcome, lastError) = (outcome.kind.rawValue, outcome.reason?.bounded())
         }
     }
 

@@ -40,32 +40,6 @@ extension SQLiteLedger {
             return counts
         }
     }
-
-    public func dueRefreshes(at now: Date, limit: Int) async throws(Failure) -> [PlacementRecord] {
-        try await read("read the refreshes that are due") { db in
-            try records(
-                db,
-                """
-                WITH due AS (
-                    SELECT image, host, touched_at + ttl_seconds AS expires_at FROM placements
-                    WHERE refresh_at IS NOT NULL AND refresh_at <= ? ORDER BY expires_at LIMIT ?
-                )
-                SELECT \(recordColumns) FROM due CROSS JOIN placements p ON p.image = due.image AND p.host = due.host
-                JOIN images i ON i.id = p.image \(recordJoins) ORDER BY due.expires_at
-                """, [now.column, max(0, limit)])
-        }
-    }
-
-    public func nextRefresh() async throws(Failure) -> Date? {
-        try await read("read when the next refresh is due") { db in
-            try Double.fetchOne(
-                db.cachedStatement(
-                    sql:
-                        "SELECT refresh_at FROM placements WHERE refresh_at IS NOT NULL ORDER BY refresh_at LIMIT 1"
-                )
-            ).map { Date(column: $0) }
-        }
-    }
 }
 
 /// The same order of questions as `PlacementRecord.state(at:)`; a test holds the two together.
@@ -82,16 +56,16 @@ private let countByState = """
     FROM placements GROUP BY state
     """
 
-private let recordColumns = """
+let recordColumns = """
     i.uuid, s.word, r.word, h.name, p.wanted, u.word, p.priority, p.in_flight, p.ttl_seconds, p.touched_at, p.refresh_at, p.bytes,
     p.last_outcome, p.last_error, p.failures, p.updated_at
     """
 
-private let recordJoins = """
+let recordJoins = """
     JOIN hosts h ON h.id = p.host JOIN words s ON s.id = p.site JOIN words r ON r.id = p.role JOIN words u ON u.id = p.rule
     """
 
-private func records(_ db: Database, _ sql: String, _ arguments: StatementArguments) throws
+func records(_ db: Database, _ sql: String, _ arguments: StatementArguments) throws
     -> [PlacementRecord]
 {
     let rows = try db.rows(sql, arguments)

@@ -8,7 +8,8 @@ public import Planning
 /// transaction after the other and reads beside them. Nothing but SQLite's page caches (about 14 MiB) is held in memory, whatever the number of rows.
 ///
 /// A committed row survives a power cut: WAL with `synchronous=FULL` syncs the log on every commit, where `NORMAL` would sync it at checkpoints only, and
-/// notifications are acknowledged to the broker right after the commit.
+/// notifications are acknowledged to the broker right after the commit. What only says that work is over is not synced: after a power cut the ledger is as it
+/// was a moment before, and that work is looked at once more.
 public final class SQLiteLedger: Ledger {
     /// Who else may be working on the same file.
     public enum Access: Sendable {
@@ -91,6 +92,7 @@ public final class SQLiteLedger: Ledger {
             }
             try Schema.migrate(writer, file)
             guard access == .owner else { return }
+            try writer.writeWithoutTransaction { try LogRoom.make(in: $0, file) }
             try writer.write { db in
                 try db.execute(sql: "UPDATE placements SET in_flight = 0 WHERE in_flight = 1")
             }
@@ -119,15 +121,21 @@ public final class SQLiteLedger: Ledger {
 
 extension SQLiteLedger {
     /// One transaction. It is not torn by the caller's cancellation: it takes milliseconds, and an outcome that is lost at shutdown costs a survey.
+    ///
+    /// `isSynced: false` is for what may be forgotten in a power cut, and only there: a crash of ours forgets nothing.
     func write<Value: Sendable>(
-        _ task: @autoclosure () -> String, _ body: @escaping @Sendable (Database) throws -> Value
+        _ task: @autoclosure () -> String, isSynced: Bool = true, _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(Failure) -> Value {
         guard let writer else {
             throw Failure(.permanent, "ledger \(file): cannot \(task()): it was opened for reading only")
         }
         let result = await withCheckedContinuation {
             (continuation: CheckedContinuation<Result<Value, any Error>, Never>) in
-            writer.asyncWrite(body) { _, result in continuation.resume(returning: result) }
+            if isSynced {
+                writer.asyncWrite(body) { _, result in continuation.resume(returning: result) }
+            } else {
+                writer.asyncWriteWithoutTransaction { db in continuation.resume(returning: Result { try db.unsynced(body) }) }
+            }
         }
         switch result {
         case .success(let value): return value

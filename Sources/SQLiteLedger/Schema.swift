@@ -145,6 +145,35 @@ enum Schema {
                     );
                     """)
         }
+        migrator.registerMigration("work in turn") { db in
+            try db.execute(
+                sql: """
+                    -- The order in which work is taken (`dueWork`): the next few of a hundred thousand rows are read without sorting them.
+                    DROP INDEX work_by_age;
+                    CREATE INDEX work_by_turn ON work (attempts > 0, cause = 'resync', queued_at, due_at, image);
+                    """)
+        }
+        migrator.registerMigration("reload") { db in
+            try db.execute(
+                sql: """
+                    -- One row: the last ReloadReport as JSON, read as a whole.
+                    CREATE TABLE reload (id INTEGER PRIMARY KEY CHECK (id = 1), report TEXT NOT NULL);
+                    -- Sets of files that an operator has released.
+                    CREATE TABLE approvals (digest TEXT NOT NULL PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+                    """)
+        }
+        migrator.registerMigration("matches") { db in
+            try db.execute(
+                sql: """
+                    -- Since when a rule with `for:` matches an image.
+                    CREATE TABLE matches (
+                        image INTEGER NOT NULL REFERENCES images ON DELETE CASCADE,
+                        rule INTEGER NOT NULL REFERENCES words,
+                        began_at REAL NOT NULL,
+                        PRIMARY KEY (image, rule)
+                    ) WITHOUT ROWID;
+                    """)
+        }
         return migrator
     }
 }

@@ -52,25 +52,27 @@ private struct Change {
 private func changes(
     _ db: Database, _ survey: HostSurvey, _ host: Int64, _ schedule: RefreshSchedule
 ) throws -> [Change] {
-    let there = Dictionary(survey.baseFiles.map { ($0.name.text, $0) }) { first, _ in first }
+    let there = Dictionary(survey.baseFiles.map { ($0.name, $0) }) { first, _ in first }
     let surveyedAt = survey.surveyedAt.column
     var changes: [Change] = []
     let rows = try db.rows(
         """
-        SELECT p.image, i.uuid, i.base_file, p.touched_at, p.bytes, p.ttl_seconds, p.wanted, p.last_outcome
+        SELECT p.image, i.uuid, i.base_file, p.touched_at, p.bytes, p.ttl_seconds, p.wanted, p.last_outcome, p.refresh_at
         FROM placements p JOIN images i ON i.id = p.image WHERE p.host = ?
         """, [host])
     while let row = try rows.next() {
         let known: Double? = try row.at(3)
         if let known, known > surveyedAt { continue }
-        guard let file = there[try row.at(2)] else {
+        guard let file = BaseFileName(try row.at(2)).flatMap({ there[$0] }) else {
             if known != nil { changes.append(Change(image: try row.at(0), bytes: 0)) }
             continue
         }
         let touchedAt = surveyedAt - file.ageSeconds
-        if let known, abs(known - touchedAt) < 1, try row.at(4) == file.bytes { continue }
-        let isKept: Bool =
-            try row.at(6) && (try row.at(7) as String?) != OutcomeKind.unsupported.rawValue
+        let lastOutcome: String? = try row.at(7)
+        let isKept: Bool = try row.at(6) && lastOutcome != OutcomeKind.unsupported.rawValue
+        // A touch that was put off while the host was away is due again: it answers now.
+        let isPutOff: Bool = try isKept && lastOutcome == OutcomeKind.failed.rawValue && (row.at(8) as Double? ?? 0) > surveyedAt
+        if let known, abs(known - touchedAt) < 1, try row.at(4) == file.bytes, !isPutOff { continue }
         let refreshAt =
             isKept
             ? schedule.refreshAt(

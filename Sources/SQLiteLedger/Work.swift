@@ -25,8 +25,10 @@ extension SQLiteLedger {
         return try await read("read the work that is due") { db in
             var due: [WorkRow] = []
             let rows = try db.rows(
-                "SELECT image, cause, generation, queued_at, due_at, attempts FROM work WHERE due_at <= ? ORDER BY attempts > 0, cause = 'resync', queued_at, due_at, image",
-                [now.column])
+                """
+                SELECT image, cause, generation, queued_at, due_at, attempts FROM work INDEXED BY work_by_turn
+                WHERE due_at <= ? ORDER BY attempts > 0, cause = 'resync', queued_at, due_at, image
+                """, [now.column])
             while due.count < limit, let row = try rows.next() {
                 let work = try WorkRow(row)
                 if !excluding.contains(work.image) { due.append(work) }
@@ -43,18 +45,19 @@ extension SQLiteLedger {
         }
     }
 
-    public func finish(_ row: WorkRow) async throws(Failure) {
-        try await write("finish the work on image \(row.image)") { db in
-            try db.run(
-                "DELETE FROM work WHERE image = ? AND generation <= ?", [row.image.blob, row.generation])
+    public func finish(_ row: WorkRow) async throws(Failure) { try await finish([row]) }
+
+    public func finish(_ rows: [WorkRow]) async throws(Failure) {
+        try await write("finish the work on \(rows.count) images", isSynced: false) { db in
+            for row in rows { try db.run("DELETE FROM work WHERE image = ? AND generation <= ?", [row.image.blob, row.generation]) }
         }
     }
 
-    public func postpone(_ row: WorkRow, until dueAt: Date, reason: String) async throws(Failure) {
-        try await write("put off the work on image \(row.image)") { db in
+    public func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool) async throws(Failure) {
+        try await write("put off the work on image \(row.image)", isSynced: false) { db in
             try db.run(
-                "UPDATE work SET due_at = ?, attempts = attempts + 1, cause = ?, reason = ? WHERE image = ? AND generation <= ?",
-                [dueAt.column, WorkCause.retry.rawValue, reason.bounded(), row.image.blob, row.generation])
+                "UPDATE work SET due_at = ?, attempts = attempts + ?, cause = iif(cause = 'refresh', cause, ?), reason = ? WHERE image = ? AND generation <= ?",
+                [dueAt.column, isFailure ? 1 : 0, WorkCause.retry.rawValue, reason.bounded(), row.image.blob, row.generation])
         }
     }
 
@@ -63,13 +66,18 @@ extension SQLiteLedger {
     }
 }
 
-private let insertUnlessWaiting =
-    "INSERT INTO work (image, cause, generation, queued_at, due_at, attempts) VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT (image) DO NOTHING"
+/// A refresh asks for some hosts only, so a row of one does not stand for a look at all of them.
+private let insertUnlessWaiting = """
+    INSERT INTO work (image, cause, generation, queued_at, due_at, attempts) VALUES (?, ?, ?, ?, ?, 0)
+    ON CONFLICT (image) DO UPDATE
+    SET cause = excluded.cause, generation = excluded.generation, due_at = excluded.due_at, attempts = 0, reason = NULL WHERE work.cause = 'refresh'
+    """
 
 private let insertOrRenew = """
     INSERT INTO work (image, cause, generation, queued_at, due_at, attempts) VALUES (?, ?, ?, ?, ?, 0)
     ON CONFLICT (image) DO UPDATE
-    SET cause = excluded.cause, generation = excluded.generation, due_at = excluded.due_at, attempts = 0, reason = NULL
+    SET cause = iif(excluded.cause = 'refresh', work.cause, excluded.cause), generation = excluded.generation, due_at = excluded.due_at,
+        attempts = 0, reason = NULL
     """
 
 extension WorkRow {

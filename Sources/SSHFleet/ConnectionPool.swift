@@ -37,7 +37,7 @@ final class ConnectionPool {
 
     /// Runs a command on a connection of the pool. A kept connection that turns out to be dead before the command began is replaced.
     func run(
-        _ command: String, input: [UInt8], on host: Host, limits: CommandLimits, started: () -> Void,
+        _ command: String, input: [UInt8], feed: Feed? = nil, on host: Host, limits: CommandLimits, started: () -> Void,
         line: (_ line: [UInt8]) throws(Failure) -> Void
     ) async throws(Failure) -> CommandEnd {
         let key = Key(address: host.address, ssh: host.ssh)
@@ -52,7 +52,7 @@ final class ConnectionPool {
                     hasStarted = true
                     started()
                 }
-                let end = try await session.run(command, input: input, limits: limits, started: markStarted, line: line)
+                let end = try await session.run(command, input: input, feed: feed, limits: limits, started: markStarted, line: line)
                 keep(session, key)
                 return end
             } catch {

@@ -2,22 +2,43 @@ import ForecacheModel
 
 /// What the node program can be asked to do.
 enum NodeVerb: String, Sendable, CaseIterable {
-    case survey, fetch, copy, publish, touch, sweep
+    case survey, fetch, copy, publish, release, touch, sweep, receive, read
 }
 
-/// The node program as the command of an SSH session, and its parameters as standard input. The head of `Node/node.sh` has the protocol.
+/// The node program as the command of an SSH session, and its parameters as standard input. The head of `Node/common.sh` has the protocol.
 enum NodeCommand {
     /// libssh2 sends a command in one packet of at most 35 000 bytes, with 256 for itself.
     static let lengthLimit = 34_700
 
-    /// Without whole-comment lines and indentation, which a shell does not need and a packet has no room for.
-    static let program = String(decoding: PackageResources.node_sh, as: UTF8.self)
-        .split(separator: "\n")
-        .map { $0.drop { $0 == " " } }
-        .filter { !$0.isEmpty && !$0.hasPrefix("#") }
-        .joined(separator: "\n")
+    private static let parts: [String: [UInt8]] = [
+        "common": PackageResources.common_sh, "container": PackageResources.container_sh, "convert": PackageResources.convert_sh,
+        "copy": PackageResources.copy_sh, "digest": PackageResources.digest_sh, "directory": PackageResources.directory_sh,
+        "fetch": PackageResources.fetch_sh, "growing": PackageResources.growing_sh, "image": PackageResources.image_sh,
+        "listing": PackageResources.listing_sh, "lock": PackageResources.lock_sh, "publish": PackageResources.publish_sh,
+        "read": PackageResources.read_sh, "receive": PackageResources.receive_sh,
+        "release": PackageResources.release_sh, "streams": PackageResources.streams_sh,
+        "supervise": PackageResources.supervise_sh, "survey": PackageResources.survey_sh, "sweep": PackageResources.sweep_sh,
+        "touch": PackageResources.touch_sh, "transfer": PackageResources.transfer_sh,
+    ]
 
-    private static let quotedProgram = quoted(program)
+    private static let quotedPrograms = Dictionary(uniqueKeysWithValues: NodeVerb.allCases.map { ($0, quoted(program($0))) })
+
+    /// The parts that the verb's own file asks for, that file, and the call. Without whole-comment lines and indentation, which a shell does not need and
+    /// a packet has no room for.
+    static func program(_ verb: NodeVerb) -> String {
+        let own = lines(of: verb.rawValue)
+        let needs = "# Parts: "
+        guard let wanted = own.first(where: { $0.hasPrefix(needs) }) else {
+            preconditionFailure("Node/\(verb).sh has no line of its parts")
+        }
+        let needed = wanted.dropFirst(needs.count).split(separator: " ").flatMap { lines(of: String($0)) }
+        return ((needed + own).filter { !$0.hasPrefix("#") } + ["main"]).joined(separator: "\n")
+    }
+
+    private static func lines(of part: String) -> [Substring] {
+        guard let bytes = parts[part] else { preconditionFailure("there is no Node/\(part).sh") }
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map { $0.drop { $0 == " " } }.filter { !$0.isEmpty }
+    }
 
     /// The command line for a login shell on the node.
     static func text(_ verb: NodeVerb, become: Become) -> String {
@@ -26,7 +47,7 @@ enum NodeCommand {
             case .sudo: "sudo -n sh"
             case .none: "sh"
             }
-        return "\(shell) -c \(quotedProgram) forecache-node \(verb.rawValue)"
+        return "\(shell) -c \(quotedPrograms[verb, default: "false"]) forecache-node \(verb.rawValue)"
     }
 
     /// The one quoting function: a word that a POSIX shell takes for exactly this text. There is no way to write a NUL, and no caller has one.

@@ -9,10 +9,12 @@ struct NodeFailure {
 
     private var what: String { image.map { "\(verb.rawValue) of image \($0) on \(host.name)" } ?? "\(verb.rawValue) on \(host.name)" }
 
-    /// For the program's own `error` line; its kinds are listed at the head of `Node/node.sh`.
+    /// For the program's own `error` line; its kinds are listed at the head of `Node/common.sh`.
     func failure(for error: NodeError) -> Failure {
         let (kind, remedy) = meaning(of: error)
-        return Failure(kind, "\(what) (\(host.address)) failed: \(error.kind): \(error.detail)\(remedy.isEmpty ? "" : "; \(remedy)")")
+        return Failure(
+            kind, "\(what) (\(host.address)) failed: \(error.kind): \(error.detail)\(remedy.isEmpty ? "" : "; \(remedy)")",
+            isAboutBytes: error.kind == "digest_mismatch")
     }
 
     private func meaning(of error: NodeError) -> (Failure.Kind, String) {
@@ -38,6 +40,9 @@ struct NodeFailure {
             (.retriable, "check that \(host.name) may log in to the peer (peer.user, peer.identity, peer.port) and that the file is there")
         case "io": (.retriable, "check \(cacheDirectory) and its disk on \(host.name)")
         case "interrupted": (.retriable, "")
+        case "convert":
+            (.permanent, "qemu-img cannot make a raw file of this image, so Nova could not either; look at it with qemu-img check")
+        case "killed": (.retriable, "see in that host's log who ended it, the kernel if memory was short; the bytes are kept")
         default: (.retriable, "an answer that this version does not know")
         }
     }

@@ -44,25 +44,50 @@ final class NodeOperations {
                 "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode,
                 "name": BaseFileName(of: request.image).text,
                 "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
-                "keep_free": String(request.keepFreeBytes), "connect_timeout": String(max(1, host.ssh.connectTimeoutSeconds)),
+                "keep_free": String(request.keepFreeBytes), "raw_size": String(request.conversion?.rawBytes ?? 0),
+                "connect_timeout": String(max(1, host.ssh.connectTimeoutSeconds)),
                 "stall_timeout": String(max(1, limits.stallSeconds)), "url": grant.url, "token": grant.token.reveal(),
                 "cacert": grant.caFileOnHost, "insecure": grant.isInsecure ? "1" : "0",
+                "rate_limit": request.rateLimit.map { String($0) },
+                "streams": String(request.streams ?? (request.rateLimit == nil ? Self.streamsOnTrial : 1)),
+                "trial": request.streams == nil ? "1" : "0",
             ], host: host)
         return try await transfer(.fetch, request, input, on: host, progress)
+    }
+
+    /// Where nobody named a number of streams: enough for most links, and few enough for any Glance. Under a limit nothing is tried: it fills no link.
+    private static let streamsOnTrial = 4
+
+    func receive(
+        _ request: BaseFileRequest, from source: @escaping ByteSource, on host: Host, progress: @escaping Progress
+    ) async throws(Failure) -> Transfer {
+        let input = try NodeCommand.input(
+            [
+                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode,
+                "name": BaseFileName(of: request.image).text,
+                "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
+                "keep_free": String(request.keepFreeBytes), "raw_size": String(request.conversion?.rawBytes ?? 0),
+                "rate_limit": request.rateLimit.map { String($0) },
+            ], host: host)
+        return try await transfer(.receive, request, input, on: host, feed: Feed(source, end: request.bytes), progress)
     }
 
     func copy(_ request: BaseFileRequest, from source: Host, on host: Host, progress: @escaping Progress) async throws(Failure) -> Transfer
     {
         let name = BaseFileName(of: request.image).text
         let peer = settings.peer
+        let temporary = ".forecache/\(name).\(request.digest.hex.prefix(16)).part"
+        let path = "\(settings.cacheDirectory)/\(request.sourceIsConverted ? temporary : name)"
+        let growing = request.sourceIsReceiving ? "\(settings.cacheDirectory)/\(temporary)" : nil
         let input = try NodeCommand.input(
             [
                 "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode, "name": name,
                 "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
-                "keep_free": String(request.keepFreeBytes), "connect_timeout": String(max(1, host.ssh.connectTimeoutSeconds)),
+                "keep_free": String(request.keepFreeBytes), "raw_size": String(request.conversion?.rawBytes ?? 0),
+                "connect_timeout": String(max(1, host.ssh.connectTimeoutSeconds)),
                 "stall_timeout": String(max(1, limits.stallSeconds)), "container": settings.container,
                 "container_cli": settings.container.map { _ in settings.containerCLI }, "copy_user": peer.copyUser,
-                "peer_address": source.peerAddress ?? source.address, "peer_path": "\(settings.cacheDirectory)/\(name)",
+                "peer_address": source.peerAddress ?? source.address, "peer_path": path, "peer_part": growing,
                 "peer_port": peer.port.map { String($0) }, "peer_user": peer.user, "peer_identity": peer.identity,
                 "peer_known_hosts": peer.knownHosts, "peer_host_key_checking": peer.hostKeyChecking.asOpenSSHHasIt,
             ], host: host)
@@ -70,16 +95,30 @@ final class NodeOperations {
     }
 
     func publish(_ request: BaseFileRequest, on host: Host) async throws(Failure) -> Bool {
+        let proof = request.proof.map { $0.ranges.map { "\($0.lowerBound)+\($0.count)" }.joined(separator: ",") }
         let input = try NodeCommand.input(
             [
                 "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode,
                 "name": BaseFileName(of: request.image).text,
                 "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
+                "keep_free": String(request.keepFreeBytes), "raw_size": String(request.conversion?.rawBytes ?? 0),
+                "convert_from": request.conversion?.qemuFormat, "proof_ranges": proof, "proof_digest": request.proof?.sha256,
+                "keep_part": request.keepsOriginal ? "1" : "0", "container": settings.container,
+                "container_cli": settings.container.map { _ in settings.containerCLI }, "copy_user": settings.peer.copyUser,
             ], host: host)
         let done = try await run(
             .publish, input, on: host, image: request.image, silence: .seconds(limits.stallSeconds), deadlineSeconds: limits.publishSeconds
         ) { _ in }
         return done.isExisting ?? false
+    }
+
+    func release(_ request: BaseFileRequest, on host: Host) async throws(Failure) {
+        let input = try NodeCommand.input(
+            [
+                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "name": BaseFileName(of: request.image).text,
+                "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
+            ], host: host)
+        _ = try await run(.release, input, on: host, image: request.image, deadlineSeconds: limits.commandSeconds) { _ in }
     }
 
     func touch(_ names: [BaseFileName], on host: Host) async throws(Failure) -> [BaseFileName: Touch] {
@@ -113,17 +152,44 @@ final class NodeOperations {
         return freed
     }
 
+    func read(_ ranges: [Range<Int64>], of name: BaseFileName, on host: Host) async throws(Failure) -> [[UInt8]] {
+        guard !ranges.isEmpty else { return [] }
+        let list = ranges.map { "\($0.lowerBound)+\($0.upperBound - $0.lowerBound)" }.joined(separator: ",")
+        let input = try NodeCommand.input(["cache_dir": settings.cacheDirectory, "name": name.text, "ranges": list], host: host)
+        var parts: [[UInt8]] = []
+        _ = try await run(.read, input, on: host, deadlineSeconds: limits.commandSeconds) { event throws(Failure) in
+            switch event {
+            case .range: parts.append([])
+            case .data(let bytes):
+                // No more than was asked for is kept, whatever the node sends.
+                let last = parts.count - 1
+                if ranges.indices.contains(last), parts[last].count < ranges[last].count { parts[last] += bytes }
+            default: break
+            }
+        }
+        guard parts.count == ranges.count, zip(parts, ranges).allSatisfy({ $0.count == $1.count }) else {
+            let what = "read of base file \(name) on \(host.name) (\(host.address))"
+            throw Failure(.retriable, "\(what): not all bytes came; did the file change meanwhile?")
+        }
+        return parts
+    }
+
     // MARK: One verb
 
+    /// A transfer that was cancelled a moment ago lets go of the temporary in its own time; whoever else holds it will not be done so soon.
+    private static let busyTries = 25
+
     private func transfer(
-        _ verb: NodeVerb, _ request: BaseFileRequest, _ input: [UInt8], on host: Host, _ progress: @escaping Progress
+        _ verb: NodeVerb, _ request: BaseFileRequest, _ input: [UInt8], on host: Host, feed: Feed? = nil, _ progress: @escaping Progress
     ) async throws(Failure) -> Transfer {
         var watch = StallWatch(seconds: limits.stallSeconds)
         let done = try await run(
-            verb, input, on: host, image: request.image, silence: .seconds(limits.stallSeconds), deadlineSeconds: nil, lines: 10_000_000
+            verb, input, on: host, feed: feed, image: request.image, silence: .seconds(limits.stallSeconds), deadlineSeconds: nil,
+            lines: 10_000_000, busyTries: Self.busyTries
         ) { event throws(Failure) in
             switch event {
             case .started(let offset):
+                feed?.begin(at: offset)
                 watch.moved(to: offset)
                 progress(offset)
             case .progress(let bytes):
@@ -144,15 +210,16 @@ final class NodeOperations {
 
     /// Runs one verb and gives each event of it to `handle`; returns the last line, or throws what it says. The loop calls `handle`, so it is quick.
     private func run(
-        _ verb: NodeVerb, _ input: [UInt8], on host: Host, image: ImageID? = nil, silence: Duration? = nil, deadlineSeconds: Int?,
-        lines: Int = 200_000, started: () -> Void = {}, handle: (NodeEvent) throws(Failure) -> Void
+        _ verb: NodeVerb, _ input: [UInt8], on host: Host, feed: Feed? = nil, image: ImageID? = nil, silence: Duration? = nil,
+        deadlineSeconds: Int?,
+        lines: Int = 200_000, busyTries: Int = 0, started: () -> Void = {}, handle: (NodeEvent) throws(Failure) -> Void
     ) async throws(Failure) -> NodeDone {
         let wording = NodeFailure(verb: verb, host: host, image: image, cacheDirectory: settings.cacheDirectory)
         let bounds = CommandLimits(
             silence: silence, deadline: deadlineSeconds.map { .now + .seconds($0) }, lineBytes: limits.nodeLineBytes, lines: lines)
         var last: NodeEvent?
         let end = try await pool.run(
-            NodeCommand.text(verb, become: host.ssh.become), input: input, on: host, limits: bounds, started: started
+            NodeCommand.text(verb, become: host.ssh.become), input: input, feed: feed, on: host, limits: bounds, started: started
         ) { line throws(Failure) in
             guard let event = NodeEvent(line: line) else { throw wording.garbage(line) }
             last = event
@@ -163,6 +230,13 @@ final class NodeOperations {
         }
         switch last {
         case .done(let done) where end.exitCode == 0: return done
+        case .error(let error) where error.kind == "busy" && busyTries > 0:
+            do { try await Task.sleep(for: .milliseconds(200)) } catch {
+                throw Failure(.cancelled, "cancelled while \(host.name) was busy")
+            }
+            return try await run(
+                verb, input, on: host, feed: feed, image: image, silence: silence, deadlineSeconds: deadlineSeconds, lines: lines,
+                busyTries: busyTries - 1, started: started, handle: handle)
         case .error(let error): throw wording.failure(for: error)
         default: throw wording.ended(end)
         }

@@ -1,7 +1,7 @@
 import ForecacheModel
 import Foundation
 
-/// One line of the node program, understood. The head of `Node/node.sh` lists them.
+/// One line of the node program, understood. The head of `Node/common.sh` lists them.
 enum NodeEvent: Hashable, Sendable {
     case started(offset: Int64)
     case progress(bytes: Int64)
@@ -11,6 +11,8 @@ enum NodeEvent: Hashable, Sendable {
     case touched(BaseFileName, bytes: Int64)
     case missing(BaseFileName)
     case swept(bytes: Int64)
+    case range(offset: Int64, bytes: Int64)
+    case data([UInt8])
     case done(NodeDone)
     case error(NodeError)
     /// From a newer node program.
@@ -82,9 +84,11 @@ private struct NodeLine: Decodable {
     var detail: String?
     var status: Int?
     var digest: String?
+    var data: String?
 
     private enum CodingKeys: String, CodingKey {
-        case event, name, offset, bytes, allocated, mtime, now, ttl, container, tools, existing, temporaries, kind, detail, status, digest
+        case event, name, data
+        case offset, bytes, allocated, mtime, now, ttl, container, tools, existing, temporaries, kind, detail, status, digest
         case forceRawImages = "force_raw_images"
         case imagesType = "images_type"
         case freeBytes = "free_bytes"
@@ -111,6 +115,8 @@ private struct NodeLine: Decodable {
         case "touched": if let baseFileName, let bytes = size(bytes) { .touched(baseFileName, bytes: bytes) } else { nil }
         case "missing": baseFileName.map { .missing($0) }
         case "swept": size(bytes).map { .swept(bytes: $0) }
+        case "range": if let offset = size(offset), let bytes = size(bytes) { .range(offset: offset, bytes: bytes) } else { nil }
+        case "data": data.flatMap { Data(base64Encoded: $0) }.map { .data([UInt8]($0)) }
         case "done":
             .done(
                 NodeDone(isExisting: existing, bytes: size(bytes), offset: size(offset), baseFiles: baseFiles, temporaries: temporaries))

@@ -30,15 +30,17 @@ struct CommandLimits: Sendable {
 }
 
 extension SSHSession {
-    /// Runs a command, writes `input` and then keeps its standard input open until it ends: node programs take the end of it for the controller's death.
+    /// Runs a command, writes `input`, then what `feed` has, and keeps its standard input open until it ends: node programs take the end of it for the
+    /// controller's death.
     /// When this throws, the session is not to be used again.
     func run(
-        _ command: String, input: [UInt8], limits: CommandLimits, started: () -> Void = {},
+        _ command: String, input: [UInt8], feed: Feed? = nil, limits: CommandLimits, started: () -> Void = {},
         line handle: (_ line: [UInt8]) throws(Failure) -> Void
     ) async throws(Failure) -> CommandEnd {
         let channel = try await openChannel()
         var isClosed = false
         defer {
+            feed?.stop()
             // Cancelled or failed: the remote command sees the end of its input. A closed channel must not be told again: sshd hangs up on that.
             if !isClosed {
                 libssh2_channel_send_eof(channel)
@@ -57,6 +59,10 @@ extension SSHSession {
                 throw Failure(.retriable, "\(target.text): a command did not end before its deadline; is the node overloaded?")
             }
             if try drain(channel, into: &output, handle) { break }
+            if let part = try await feed?.part() {
+                if try await !send(part, on: channel, into: &output, limits, handle) { feed?.stop() }
+                continue
+            }
             try await waitForSocket("waiting for the remote command", until: deadline)
         }
         try output.finish(handle)
@@ -103,6 +109,31 @@ extension SSHSession {
             guard status > 0 else { return }
             written += status
         }
+    }
+
+    /// False where the command takes no more; its output says why.
+    private func send(
+        _ part: [UInt8], on channel: OpaquePointer, into output: inout Output, _ limits: CommandLimits,
+        _ handle: (_ line: [UInt8]) throws(Failure) -> Void
+    ) async throws(Failure) -> Bool {
+        var sent = 0
+        while sent < part.count {
+            let count = part.withUnsafeBytes { bytes in
+                libssh2_channel_write_ex(
+                    channel, 0, bytes.baseAddress?.advanced(by: sent).assumingMemoryBound(to: CChar.self), min(bytes.count - sent, 32768))
+            }
+            if count == Int(LIBSSH2_ERROR_EAGAIN) || count == 0 {
+                // Reading could send a packet of its own into one that is half sent. With a closed window none is, and a command that has ended is found.
+                if libssh2_channel_window_write_ex(channel, nil) == 0, try drain(channel, into: &output, handle) { return false }
+                try await waitForSocket("sending to the remote command", until: limits.nextDeadline())
+            } else if count > 0 {
+                sent += count
+                if try drain(channel, into: &output, handle) { return false }
+            } else {
+                return false
+            }
+        }
+        return true
     }
 
     /// Reads what is there of both streams; true at the end of both. Reading one stream takes packets of the other off the socket as well, so only when

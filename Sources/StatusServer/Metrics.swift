@@ -9,6 +9,7 @@ struct Metrics {
     var isReady: Bool
     /// Nil where the ledger could not be read.
     var placements: [PlacementState: Int]?
+    var atRisk: Int?
     var queueLength: Int?
 
     init(counters: StatusCounters, now: Date, isReady: Bool) {
@@ -25,6 +26,12 @@ struct Metrics {
             for state in PlacementState.allCases {
                 lines.sample("forecache_placements", ["state": state.rawValue], placements[state] ?? 0)
             }
+        }
+        if let atRisk {
+            lines.gauge(
+                "forecache_placements_at_risk",
+                "Placements whose touch is overdue or failed and that expire before they could be fetched anew.",
+                atRisk)
         }
         if let queueLength {
             lines.gauge("forecache_work_queue_length", "Images that wait to be looked at.", queueLength)
@@ -58,6 +65,11 @@ struct Metrics {
         lines.counter(
             "forecache_reload_failures_total", "Rule or inventory reloads that were refused.",
             counters.reloadFailures)
+        lines.counter("forecache_reloads_total", "Changed rules, inventories and configurations that came into force.", counters.reloads)
+        lines.counter("forecache_reloads_held_total", "Reloads that were held for approval.", counters.reloadsHeld)
+        lines.gauge(
+            "forecache_reload_pending", "1 while the files are not what is in force: invalid, held for approval, or not compared yet.",
+            (counters.reload?.state ?? .applied) == .applied ? 0 : 1)
         return lines.text
     }
 }
@@ -105,14 +117,19 @@ struct Lines {
 /// whoever asks.
 actor PlacementCounts {
     private let ledger: any Ledger
-    private var known: (until: ContinuousClock.Instant, counts: [PlacementState: Int])?
+    private var known: (until: ContinuousClock.Instant, counts: Counts)?
+
+    struct Counts {
+        var states: [PlacementState: Int]
+        var atRisk: Int
+    }
 
     init(ledger: any Ledger) { self.ledger = ledger }
 
-    func at(_ now: Date) async throws(Failure) -> [PlacementState: Int] {
+    func at(_ now: Date) async throws(Failure) -> Counts {
         let started = ContinuousClock.now
         if let known, started < known.until { return known.counts }
-        let counts = try await ledger.placementCounts(at: now)
+        let counts = Counts(states: try await ledger.placementCounts(at: now), atRisk: try await ledger.atRiskCount(at: now))
         let ended = ContinuousClock.now
         known = (ended + max(.seconds(5), started.duration(to: ended) * 20), counts)
         return counts

@@ -10,7 +10,7 @@ struct Page {
 
     var rows: (images: [StatusImage], hasMore: Bool)
     var filter: StatusFilter
-    var counts: [PlacementState: Int]
+    var counts: PlacementCounts.Counts
     var queue: Int
     var counters: StatusCounters
     var notReady: [String]
@@ -43,14 +43,18 @@ struct Page {
     }
 
     private var summary: String {
-        let states = PlacementState.allCases.filter { counts[$0] ?? 0 > 0 }.map {
-            "<li class=\"\($0.rawValue)\">\(counts[$0] ?? 0) \($0.rawValue)</li>"
+        let states = PlacementState.allCases.filter { counts.states[$0] ?? 0 > 0 }.map {
+            "<li class=\"\($0.rawValue)\">\(counts.states[$0] ?? 0) \($0.rawValue)</li>"
         }
+        let atRisk = counts.atRisk > 0 ? ["<li class=\"failed\">\(counts.atRisk) at risk</li>"] : []
         let problems = notReady.map { "<li class=\"failed\">not ready: \(Self.escaped($0))</li>" }
+        let reload = counters.reload.flatMap { report in
+            report.state == .applied ? nil : "<p class=\"failed\">\(Self.escaped(StatusPolicy(report).sentence))</p>"
+        }
         let last =
             counters.lastEventAt.map { "last notification \(RFC3339.text($0))" } ?? "no notification yet"
         return """
-            <ul class="summary">\((problems + states).joined())</ul>
+            <ul class="summary">\((problems + atRisk + states).joined())</ul>\(reload ?? "")
             <p>\(queue) images wait · \(counters.isSubscribed ? "subscribed" : "not subscribed") · \(last) · as of \(RFC3339.text(now))</p>
             """
     }
@@ -96,7 +100,7 @@ struct Page {
         let cells: [String] = [
             "<td title=\"\(image.id.text)\">\(escaped(image.name.isEmpty ? image.id.text : image.name))</td>",
             cell(placement.site.rawValue), cell(placement.role.rawValue), cell(placement.host.rawValue),
-            "<td class=\"\(placement.state.rawValue)\">\(placement.state.rawValue)</td>",
+            "<td class=\"\(placement.state.rawValue)\">\(placement.state.rawValue)\(placement.isAtRisk ? ", at risk" : "")</td>",
             cell(placement.ageSeconds.map(duration) ?? ""), cell(duration(placement.ttlSeconds)),
             cell(placement.expiresAt.map(RFC3339.text) ?? ""),
             cell(placement.refreshAt.map(RFC3339.text) ?? ""), cell(placement.rule),

@@ -54,6 +54,8 @@ struct StatusFilter: Sendable {
         }
         var tail = ByteBuffer(string: "],\"notifications\":")
         tail.writeBytes(try StatusReport.json(StatusNotifications(source.counters())))
+        tail.writeString(",\"policy\":")
+        tail.writeBytes(try StatusReport.json(StatusPolicy(source.counters().reload)))
         tail.writeString(",\"queue\":")
         let queue = StatusQueue(
             length: try await source.ledger.workCount(), nextDueAt: try await source.ledger.nextWorkDue())

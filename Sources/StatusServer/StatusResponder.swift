@@ -120,7 +120,8 @@ struct StatusResponder: HTTPResponder {
         var snapshot = Metrics(
             counters: source.counters(), now: source.now(), isReady: source.notReady().isEmpty)
         do throws(Failure) {
-            snapshot.placements = try await counts.at(source.now())
+            let counts = try await counts.at(source.now())
+            (snapshot.placements, snapshot.atRisk) = (counts.states, counts.atRisk)
             snapshot.queueLength = try await source.ledger.workCount()
         } catch {
             // The other numbers are still worth having, and `forecache_ledger_up 0` tells what is missing.

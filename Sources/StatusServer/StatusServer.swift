@@ -56,7 +56,7 @@ public struct StatusServer: Sendable {
     public func run(onListening: @escaping @Sendable (_ port: Int) async -> Void) async throws {
         let isListening = Mutex(false)
         // Hummingbird tells of its own start and stop; this server does that in the service's own words.
-        var quiet = logger
+        var quiet = Logger(label: logger.label) { _ in QuietStop(logger) }
         quiet.logLevel = max(.warning, logger.logLevel)
         let application = Application(
             responder: responder,

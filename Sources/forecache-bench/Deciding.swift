@@ -2,14 +2,14 @@ import Engine
 import ForecacheModel
 import Foundation
 import Logging
-import Notifications
 import Planning
 import RabbitMQSource
 import Rules
 import SQLiteLedger
+import Synchronization
 
-/// forecache's own way from the broker to a decision: `RabbitMQSource`, `Intake` with a ledger on disk, and a decision on each image before its message is
-/// acknowledged. Only Glance is left out: its answers are made up in memory.
+/// forecache's own way from the broker to a decision: `RabbitMQSource`, `Intake` with a ledger on disk, and a decision on each row that is read back from it.
+/// Glance's answers are made up in memory, and no rule wants anything done.
 struct Deciding {
     let settings: RabbitMQSettings
     let policy: Policy
@@ -28,38 +28,58 @@ struct Deciding {
         count: Int, stamped: Bool, deadline: Duration, listening: @escaping @Sendable () -> Void = {}
     ) async throws -> Measurement {
         let ledger = try SQLiteLedger(path: "\(directory)/\(UUID().uuidString).sqlite", refresh: RefreshSchedule(), limits: Limits())
-        let decisions = Decisions(policy: policy, count: count, isStamped: stamped)
         let logger = Logger(label: "forecache-bench") { label in
             var handler = StreamLogHandler.standardError(label: label)
             handler.logLevel = .error
             return handler
         }
-        let (clock, wakeup) = (WallClock(), Wakeup())
-        let source = DecidingSource(
-            inner: RabbitMQSource(settings: settings, limits: Limits(), logger: logger), decisions: decisions, listening: listening)
+        let (clock, wakeup, limits) = (WallClock(), Wakeup(), Limits())
+        let decisions = Decisions(isStamped: stamped)
+        let source = ListeningSource(
+            inner: RabbitMQSource(settings: settings, limits: limits, logger: logger), decisions: decisions, listening: listening)
         // Never run: it is what the intake tells of a subscription.
         let resync = Resync(
             catalog: MadeUpCatalog(), ledger: ledger, policy: CurrentPolicy(policy), intervalSeconds: 600, clock: clock, logger: logger,
             workWakeup: wakeup)
         let intake = Intake(
-            source: source, ledger: ledger, resync: resync, counters: EngineCounters(now: { clock.now.date }), limits: Limits(),
+            source: source, ledger: ledger, resync: resync, counters: EngineCounters(now: { WallClock().now.date }), limits: limits,
             clock: clock, logger: logger, wakeup: wakeup)
         let started = ContinuousClock.now
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await intake.run() }
-            group.addTask { for await _ in decisions.done {} }
-            group.addTask { try await Task.sleep(for: deadline) }
+            group.addTask { try await decide(on: ledger, count: count, decisions, wakeup) }
+            group.addTask {
+                try await Task.sleep(for: deadline)
+                throw Failure(
+                    .retriable,
+                    "\(decisions.handled) of \(count) notifications were taken in \(deadline.seconds) s: give a lower --count, or look at the broker"
+                )
+            }
             // Whichever is first: all decided, out of time, or a broker or disk that failed.
             try await group.next()
             group.cancelAll()
         }
-        guard let ended = await decisions.ended else {
-            throw Failure(
-                .retriable,
-                "\(await decisions.made) of \(count) notifications were decided in \(deadline.seconds) s: give a lower --count, or look at the broker"
-            )
+        return Measurement(seconds: started.duration(to: decisions.ended).seconds, latencies: decisions.latencies)
+    }
+
+    /// Returns with the decision on the last of `count` messages.
+    private func decide(on ledger: SQLiteLedger, count: Int, _ decisions: Decisions, _ wakeup: Wakeup) async throws(Failure) {
+        let (clock, catalog) = (WallClock(), MadeUpCatalog())
+        while true {
+            // Asked before the rows are: what is handled by now has its rows committed.
+            let isLast = decisions.handled >= count
+            let rows = try await ledger.dueWork(at: clock.now.date, excluding: [], limit: 500)
+            for row in rows {
+                guard let facts = try await catalog.image(row.image) else { continue }
+                _ = policy.rules.decide(facts, fleet: policy.fleet, now: clock.now.date)
+                decisions.made(on: row.image)
+            }
+            try await ledger.finish(rows)
+            if rows.isEmpty {
+                if isLast { return }
+                await wakeup.sleep(until: clock.now.advanced(by: .milliseconds(100)), clock: clock)
+            }
         }
-        return Measurement(seconds: started.duration(to: ended).seconds, latencies: await decisions.latencies)
     }
 
     /// Declares our queue and its bindings, by subscribing for a moment.
@@ -80,9 +100,8 @@ struct Deciding {
     }
 }
 
-/// Adds to the source what the work loop does next: a decision on each image that the intake has committed a row for. The messages are decoded once more for
-/// it, which counts against us.
-private struct DecidingSource: NotificationSource {
+/// Notes when the broker delivers to us, and how many messages have been dealt with and are acknowledged.
+private struct ListeningSource: NotificationSource {
     let inner: RabbitMQSource
     let decisions: Decisions
     let listening: @Sendable () -> Void
@@ -93,41 +112,37 @@ private struct DecidingSource: NotificationSource {
             switch event {
             case .subscribed: listening()
             case .lost(let failure): throw failure
-            case .deliveries(let deliveries): try await decisions.decide(deliveries)
+            case .deliveries(let deliveries): decisions.handled(deliveries.count)
             }
         }
     }
 }
 
-/// Counts decisions, and how long ago their messages were published.
-private actor Decisions {
-    private let policy: Policy
-    private let count: Int
-    private let isStamped: Bool
-    private let catalog = MadeUpCatalog()
-    private let ending: AsyncStream<Never>.Continuation
-    /// Ends with the last decision.
-    nonisolated let done: AsyncStream<Never>
-    private(set) var made = 0
-    private(set) var latencies: [Int64] = []
-    private(set) var ended: ContinuousClock.Instant?
-
-    init(policy: Policy, count: Int, isStamped: Bool) {
-        (self.policy, self.count, self.isStamped) = (policy, count, isStamped)
-        (done, ending) = AsyncStream.makeStream(of: Never.self, bufferingPolicy: .bufferingOldest(1))
+/// When decisions were made, and how long ago their messages were published.
+private final class Decisions: Sendable {
+    private struct State {
+        var handled = 0
+        var latencies: [Int64] = []
+        var ended = ContinuousClock.now
     }
 
-    func decide(_ deliveries: [Delivery]) async throws(Failure) {
-        for delivery in deliveries {
-            guard case .image(let event) = NotificationDecoder.decode(delivery.body, limits: Limits()) else { continue }
-            guard let facts = try await catalog.image(event.image) else { continue }
-            _ = policy.rules.decide(facts, fleet: policy.fleet, now: Date())
-            made += 1
-            if isStamped, let passed = Moment.microseconds(sinceStampIn: event.image.text) { latencies.append(passed) }
+    private let isStamped: Bool
+    private let state = Mutex(State())
+
+    init(isStamped: Bool) { self.isStamped = isStamped }
+
+    var handled: Int { state.withLock { $0.handled } }
+    var latencies: [Int64] { state.withLock { $0.latencies } }
+    var ended: ContinuousClock.Instant { state.withLock { $0.ended } }
+
+    func handled(_ count: Int) { state.withLock { $0.handled += count } }
+
+    func made(on image: ImageID) {
+        let (passed, now) = (isStamped ? Moment.microseconds(sinceStampIn: image.text) : nil, ContinuousClock.now)
+        state.withLock { state in
+            state.ended = now
+            if let passed { state.latencies.append(passed) }
         }
-        guard made >= count, ended == nil else { return }
-        ended = .now
-        ending.finish()
     }
 }
 

@@ -37,7 +37,7 @@ struct EventsCommand: AsyncParsableCommand {
     var seconds = 5
 
     @Option(help: "Messages that the broker sends ahead, to either side (1 to 10000).")
-    var prefetch = 100
+    var prefetch = 1000
 
     func validate() throws {
         let bounds = [
@@ -84,9 +84,10 @@ struct EventsCommand: AsyncParsableCommand {
         report.notes = [
             "\(self.rounds) rounds of \(count / self.rounds) waiting notifications and \(seconds) s at \(rate)/s; medians of the rounds; both sides "
                 + "with a prefetch of \(prefetch).",
-            "forecache: decode, row committed to disk, decision by \(EventsBench.ruleCount) rules, then the acknowledgement. "
-                + "oslo.messaging: decode, a counting endpoint, the acknowledgement.",
-            "Every commit waits for the disk: a synced write takes \(number(syncMilliseconds)) ms here. The peer keeps nothing.",
+            "forecache: decode, work row committed to disk, acknowledgement, row read back, decision by \(EventsBench.ruleCount) rules, row finished. "
+                + "Messages about one image that come together are one row, and one decision, as in `watch`.",
+            "oslo.messaging: decode, a counting endpoint, the acknowledgement; nothing is kept.",
+            "A synced write into a file that does not grow takes \(number(syncMilliseconds)) ms here.",
             "Steady stream published at \(number(median(rounds.map(\.stream.rate))))/s.",
         ]
         return report

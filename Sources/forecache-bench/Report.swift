@@ -34,6 +34,13 @@ struct Reading: Codable {
         return held
     }
 
+    /// The same, held to a condition.
+    func held(_ isMet: Bool, _ bar: String) -> Reading {
+        var held = self
+        (held.bar, held.isMet) = (bar, isMet)
+        return held
+    }
+
     /// The same beside the peer's reading; `ratio` is told by the caller, who may have it as a median of rounds.
     func beside(_ peer: Double, ratio: Double, atLeast bound: Double? = nil) -> Reading {
         var held = self

@@ -1,3 +1,4 @@
+import Engine
 import ForecacheModel
 import Foundation
 
@@ -40,16 +41,17 @@ struct Scratch {
         }
     }
 
-    /// Milliseconds that a synced write of 4 KiB takes here, as each commit needs one; the median of 50.
+    /// Milliseconds that a synced write of 4 KiB into bytes that are there takes here, as each commit needs one; the median of 50.
     func syncMilliseconds() throws -> Double {
         let file = "\(path)/sync"
-        _ = FileManager.default.createFile(atPath: file, contents: nil)
+        _ = FileManager.default.createFile(atPath: file, contents: Data(count: 50 * 4096))
         let handle = try FileHandle(forWritingTo: URL(filePath: file))
-        let took = try (0..<50).map { _ in
-            try handle.write(contentsOf: Data(count: 4096))
+        try handle.synchronize()
+        let took = try (0..<50).map { index in
+            try handle.write(contentsOf: Data(repeating: UInt8(index + 1), count: 4096))
             return try ContinuousClock().measure { try handle.synchronize() }
         }
-        return median(took.map { Double($0.components.attoseconds) / 1e15 + Double($0.components.seconds) * 1000 })
+        return median(took.map { $0.seconds * 1000 })
     }
 
     func remove() {

@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import Planning
 import SQLiteLedger
+import SSHFleet
 
 /// Resident memory of the surveys that the engine keeps, and the time that one image's question about all hosts takes: `Surveyor` on made-up hosts.
 struct SurveysCommand: AsyncParsableCommand {
@@ -41,11 +42,14 @@ struct SurveysCommand: AsyncParsableCommand {
         let surveyor = Surveyor(
             hosts: MadeUpHosts(baseFiles: baseFiles), ledger: ledger, limits: Limits(), forks: Forks(Limits().forks), clock: WallClock(),
             logger: Logger(label: "forecache-bench") { _ in SwiftLogNoOpLogHandler() })
+        guard let image = ImageID("07bc2424-753b-4f65-9da5-000000000000") else { throw Failure(.fatal, "no id") }
+        // As the fleet of the service does.
+        SSHFleet.giveMemoryBack()
         let before = try ProcessMemory()
-        _ = await surveyor.observations(of: fleet.hosts)
+        _ = await surveyor.observations(of: fleet.hosts, for: image)
         let after = try ProcessMemory()
         let took = await ContinuousClock().measure {
-            for _ in 0..<Self.questions { _ = await surveyor.observations(of: fleet.hosts) }
+            for _ in 0..<Self.questions { _ = await surveyor.observations(of: fleet.hosts, for: image) }
         }
         var report = Report(bench: "surveys")
         report.readings = [
@@ -60,7 +64,7 @@ struct SurveysCommand: AsyncParsableCommand {
 }
 
 /// Hosts that are full of base files and can do nothing else.
-private struct MadeUpHosts: HostOperations {
+struct MadeUpHosts: HostOperations {
     let baseFiles: Int
 
     func survey(_ host: ForecacheModel.Host) async throws(Failure) -> HostSurvey {
@@ -76,11 +80,17 @@ private struct MadeUpHosts: HostOperations {
         _ request: BaseFileRequest, with grant: DownloadGrant, on host: ForecacheModel.Host, progress: @escaping Engine.Progress
     ) async throws(Failure) -> Transfer { throw Self.idle }
 
+    func receive(
+        _ request: BaseFileRequest, from source: @escaping ByteSource, on host: ForecacheModel.Host, progress: @escaping Engine.Progress
+    ) async throws(Failure) -> Transfer { throw Self.idle }
+
     func copy(
         _ request: BaseFileRequest, from source: ForecacheModel.Host, on host: ForecacheModel.Host, progress: @escaping Engine.Progress
     ) async throws(Failure) -> Transfer { throw Self.idle }
 
     func publish(_ request: BaseFileRequest, on host: ForecacheModel.Host) async throws(Failure) -> Bool { throw Self.idle }
+
+    func release(_ request: BaseFileRequest, on host: ForecacheModel.Host) async throws(Failure) { throw Self.idle }
 
     func touch(_ names: [BaseFileName], on host: ForecacheModel.Host) async throws(Failure) -> [BaseFileName: Touch] { throw Self.idle }
 

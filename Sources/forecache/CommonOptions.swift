@@ -29,8 +29,11 @@ struct CommonOptions: ParsableArguments {
 
     var environment: [String: String] { ProcessInfo.processInfo.environment }
 
-    func setup(_ playbook: PlaybookArguments = PlaybookArguments()) throws(Refusal) -> Setup {
+    func setup(_ playbook: PlaybookArguments = PlaybookArguments(), looksAtLedgerOnly: Bool = false, quietly: Bool = false) throws(Refusal)
+        -> Setup
+    {
         var options = Setup.Options(environment: environment)
+        options.looksAtLedgerOnly = looksAtLedgerOnly
         options.plan = playbook.plan
         options.peerNetwork = playbook.proxyNetwork
         options.file = config
@@ -38,7 +41,7 @@ struct CommonOptions: ParsableArguments {
         options.sites = site.map { SiteName($0) }
         options.roles = role.map { RoleName($0) }
         let setup = try Setup.load(options)
-        for notice in setup.notices.list { say("note: \(notice)") }
+        if !quietly { for notice in setup.notices.list { say("note: \(notice)") } }
         return setup
     }
 

@@ -12,6 +12,7 @@ struct Forecache: AsyncParsableCommand {
         version: "forecache 0.1.0",
         subcommands: [
             WatchCommand.self, CacheCommand.self, RefreshCommand.self, PlanCommand.self, SurveyCommand.self, StatusCommand.self,
-            ExplainCommand.self, RulesCommand.self, InventoryCommand.self, EventsCommand.self,
+            ExplainCommand.self, RulesCommand.self, InventoryCommand.self, EventsCommand.self, ReplayCommand.self, ApproveCommand.self,
+            DoctorCommand.self, ScanCommand.self,
         ])
 }

@@ -43,12 +43,7 @@ func visible(_ text: String) -> String {
 }
 
 /// `512 B`, `1.5 GiB`.
-func sizeText(_ bytes: Int64) -> String {
-    var (amount, unit) = (Double(bytes), 0)
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"]
-    while amount >= 1024, unit < units.count - 1 { (amount, unit) = (amount / 1024, unit + 1) }
-    return unit == 0 ? "\(bytes) B" : "\((amount * 10).rounded() / 10) \(units[unit])"
-}
+func sizeText(_ bytes: Int64) -> String { ByteText.of(bytes) }
 
 /// `42 s`, `3 h 12 min`, `2 d 4 h`.
 func durationText(_ seconds: Int) -> String {

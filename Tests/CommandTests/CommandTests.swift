@@ -11,8 +11,8 @@ import Testing
 
     @Test(arguments: [
         (["cache", "--nonsense"], "nonsense"), (["nonsense"], "nonsense"),
-        (["cache", "--via", "relay", "x"], "--via relay is not available"),
-        (["cache", "--via", "nova-api", "x"], "--via nova-api is not available"), (["cache", "--via", "pigeon", "x"], "pigeon"),
+        (["cache", "--via", "nova-api", "--proxy-host", "h", "x"], "not with --via nova-api"),
+        (["cache", "--via", "pigeon", "x"], "pigeon"),
         (["cache", "--forks", "0", "x"], "--forks must be at least 1"), (["events", "--count", "0"], "--count must be at least 1"),
         (["inventory"], "give an Ansible inventory with -i"), (["survey", "--output", "xml"], "xml"),
         (["cache", "--via", "direct", "--proxy-host", "h", "x"], "--proxy-host goes with --via proxy"),
@@ -27,9 +27,8 @@ import Testing
     @Test func helpTeachesEveryCommandAndExitCode() async throws {
         let ended = try await program.run("--help")
         #expect(ended.code == 0)
-        for word in ["watch", "cache", "refresh", "plan", "survey", "status", "rules", "inventory", "events", "69", "78"] {
-            #expect(ended.output.contains(word))
-        }
+        let words = "watch cache refresh plan survey status rules inventory events replay approve doctor scan 69 78"
+        for word in words.split(separator: " ") { #expect(ended.output.contains(word)) }
         #expect(try await program.run("--version").output.hasPrefix("forecache "))
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import FoundationXML
 import Testing
 
 /// `explain` and `rules test` as operators call them, without any server.
@@ -40,6 +41,15 @@ import Testing
         #expect(ended.output.contains("wanted nowhere: no rule matches"))
         #expect(ended.output.contains("one change would make it match: add tag \"golden\""))
         #expect(ended.output.contains("dcn1, role Compute: on none of 2"))
+        // Condition by condition, those that hold as well.
+        let tree = """
+            rules/golden.yaml:3): did not match
+            │  ✗ all
+            │     ✗ no tag matches glob "golden"
+            │     ✓ visibility "public" matches glob "public"
+            │  one change would make it match: add tag "golden"
+            """
+        #expect(ended.output.contains(tree), "\(ended.output)")
     }
 
     @Test func explainInJSONHasTheContractsKeys() async throws {
@@ -49,7 +59,7 @@ import Testing
         #expect(record["properties"] as? [String: String] == ["osType": "linux"])
         #expect(record["created_at"] as? String == "2026-01-01T00:00:00Z")
         let rules = try #require(json["rules"] as? [[String: Any]])
-        #expect(Set(rules[0].keys) == ["rule", "file", "line", "matched", "reasons", "placements"])
+        #expect(Set(rules[0].keys) == ["rule", "file", "line", "matched", "reasons", "placements", "conditions", "changes"])
         #expect((rules[0]["matched"] as? Bool, rules[0]["placements"] as? Int, rules[0]["line"] as? Int) == (true, 2, 3))
         let placements = try #require(json["placements"] as? [[String: Any]])
         #expect(placements.map { $0["host"] as? String } == ["dcn1-compute-0", "dcn1-compute-1"])
@@ -106,6 +116,42 @@ import Testing
         #expect(json["summary"] as? [String: Int] == ["passed": 1, "failed": 1])
         let some = try await program.run("rules", "test", "rules", "--run", "^others")
         #expect((some.code, some.output.hasSuffix("1 passed, 0 failed\n")) == (0, true))
+    }
+
+    @Test func junitIsXMLForCI() async throws {
+        try writeTests(expect: "{ dcn1: [a] }")
+        let ended = try await program.run("rules", "test", "rules", "--output", "junit")
+        #expect(ended.code == 1)
+        #expect(
+            ended.output.hasPrefix(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"forecache rules\" tests=\"2\" failures=\"1\" errors=\"0\">")
+        )
+        #expect(ended.output.contains("<failure message=\"unexpected dcn1 Compute b, by rule 'golden'\">"))
+        #expect(XMLParser(data: Data(ended.output.utf8)).parse())
+        try writeTests(expect: "{ dcn2: all }")
+        let invalid = try await program.run("rules", "test", "rules", "--output", "junit")
+        #expect(invalid.code == 78)
+        #expect(invalid.output.contains("<error message=\"the fleet has no site 'dcn2'"))
+        #expect(XMLParser(data: Data(invalid.output.utf8)).parse())
+    }
+
+    @Test func lintHoldsRulesAgainstTheConfiguration() async throws {
+        try program.write(
+            "rules/golden.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: a, match: { owner: x }, ttl: 20m }\n")
+        let configuration = try program.write(
+            "forecache.yaml", "rules: [rules]\ninventory: [\(try program.writeInventory())]\nttl: { default: 10m }\n")
+        let ended = try await program.run("rules", "lint", "--config", configuration)
+        #expect(ended.code == 0)
+        #expect(ended.output.contains("a ttl of 20m leaves 8m after the refresh, less than one resync (10m)"))
+        #expect(ended.output.contains("longer than the 10m of host dcn1-compute-0"))
+        #expect(ended.output.contains("forecache.yaml:1:1: host dcn1-compute-0: a ttl of 10m leaves 4m"))
+        #expect(try await program.run("rules", "lint", "--config", configuration, "--strict").code == 78)
+    }
+
+    @Test func theSchemaIsJSON() async throws {
+        let ended = try await program.run("rules", "schema")
+        #expect(ended.code == 0)
+        #expect(try ended.json()["$schema"] as? String == "https://json-schema.org/draft/2020-12/schema")
     }
 
     @Test func aFileThatIsWrongIsInvalid() async throws {

@@ -50,7 +50,7 @@ import Testing
         #expect(status.code == 0)
         let report = try status.json()
         #expect((report["images"] as? [Any])?.isEmpty == true)
-        #expect(Set(report.keys) == ["images", "queue", "notifications"])
+        #expect(Set(report.keys) == ["images", "queue", "notifications", "policy"])
     }
 
     @Test func aTakenPortEndsTheServiceWithItsAddress() async throws {

@@ -19,6 +19,27 @@ import Testing
 
     // MARK: - What is understood
 
+    @Test func sitesThatAreLeftToNovaNeedItsNotifications() throws {
+        let sites = "sites: { dcn1: { via: nova-api, aggregate: edge }, dcn2: { via: direct } }"
+        let url = "notifications: { url: \"rabbit://u:p@h/\", nova: { exchange: cells, topic: versioned } }"
+        let (configuration, problems) = read("\(sites)\n\(url)")
+        #expect(problems == [])
+        let dcn1 = SiteSettings(deliver: DeliverySettings(via: .novaAPI), aggregate: "edge")
+        #expect(configuration.sites["dcn1"] == dcn1)
+        #expect(configuration.notifications?.novaExchange == "cells" && configuration.notifications?.novaTopic == "versioned")
+        #expect(read(sites).problems.count == 1)
+        #expect(read(sites).problems.first?.contains("f.yaml:1:10: via nova-api hears how hosts end") == true)
+        #expect(read("notifications: { url: \"rabbit://u:p@h/\" }").configuration.notifications?.novaTopic == "versioned_notifications")
+    }
+
+    @Test func signaturesAreAskedForByOneKeyAndFoundByAnother() throws {
+        let configuration = read("verify_signatures: true\nsignature_certificates: signers").configuration
+        #expect(configuration.verifiesSignatures)
+        #expect(configuration.signatureCertificates == "\(folder.path)/signers")
+        #expect(!read("").configuration.verifiesSignatures)
+        #expect(read("signature_certificates: signers").problems.first?.contains("'verify_signatures: true' only") == true)
+    }
+
     @Test func everyKeyIsAccepted() throws {
         let (configuration, problems) = read(
             """
@@ -114,11 +135,11 @@ import Testing
             notifications:
               url: rabbit://u:p@h/
               prefetsch: 3
-            sites: { dcn1: { forks: 0, rate_limit: 50MiB/s } }
+            sites: { dcn1: { forks: 0, rate_limit: fast, window: "01:00-05:00 Europe/Berlim" } }
             refresh: { at: 99% }
             resync: 0
             ttl: { default: 0 }
-            node: { owner: nova, format: auto }
+            node: { owner: nova, format: qcow2 }
             status: { listen: 9797 }
             """
         ).problems
@@ -127,22 +148,32 @@ import Testing
                 "f.yaml:1:1: unknown key 'clod' in the configuration; did you mean 'cloud'?",
                 "f.yaml:4:3: unknown key 'prefetsch' in notifications; did you mean 'prefetch'?",
                 "f.yaml:5:25: forks must be a whole number from 1 to 10000, not '0'",
-                "f.yaml:5:40: 'rate_limit' is not available in this version yet; remove it",
+                "f.yaml:5:40: site dcn1.rate_limit must be a rate of more than 0 such as 20MiB/s or 500KiB/s, not 'fast'",
+                "f.yaml:5:54: site dcn1.window names the time zone 'Europe/Berlim', which the time zone database does not have; write one like Europe/Berlin",
                 "f.yaml:6:16: refresh.at must be a share of the TTL from 5% to 95%, not '99%'",
                 "f.yaml:7:9: resync must be at least 10 s, not '0'",
                 "f.yaml:8:17: ttl.default must be at least 60 s, not '0'",
                 "f.yaml:9:16: node.owner must be uid:gid in numbers, such as 42436:42436, not 'nova'",
-                "f.yaml:9:30: node.format 'auto' is not available in this version yet; use original (Glance's bytes as they are)",
+                "f.yaml:9:30: node.format must be one of auto, raw, original, not 'qcow2'",
                 "f.yaml:10:19: status.listen must be address:port, such as 127.0.0.1:9797, not '9797'",
             ])
     }
 
-    @Test(arguments: ["relay", "nova-api"])
-    func laterWaysOfDeliveryAreRefused(via: String) {
-        #expect(
-            read("sites: { a: { via: \(via) } }").problems == [
-                "f.yaml:1:20: via '\(via)' is not available in this version yet; use direct or proxy"
-            ])
+    @Test func aSiteSaysHowBytesReachIt() throws {
+        let (configuration, problems) = read(
+            """
+            sites:
+              dcn1: { via: relay, fan_out: 3, rate_limit: 50MiB/s, window: "01:00-05:00 Europe/Berlin", max_size: 50GiB, streams: 4,
+                      source: controller }
+            limits: { images_per_site: 2, images_in_flight: 9 }
+            """)
+        #expect(problems == [])
+        let window: Window = try #require(Window("01:00-05:00 Europe/Berlin"))
+        let expected = DeliverySettings(
+            via: .relay, fanOut: 3, rateLimit: 50 << 20, window: window,
+            maxSizeBytes: 50 << 30, streams: 4, source: .controller)
+        #expect(configuration.sites["dcn1"]?.deliver == expected)
+        #expect((configuration.limits.imagesPerSite, configuration.limits.imagesInFlight) == (2, 9))
     }
 
     @Test func aConfigurationMustBeAMapping() {
@@ -190,11 +221,11 @@ import Testing
 
     @Test func everyLimitHasAKeyAndARange() throws {
         let keys = [
-            "forks", "forks_per_site", "images_at_once", "survey_max_age_seconds", "away_seconds", "backoff_seconds", "backoff_max_seconds",
-            "catalog_tries",
-            "stall_seconds",
-            "command_seconds", "publish_seconds", "node_line_bytes", "message_bytes", "odd_messages", "history", "touches_per_command",
-            "temporary_seconds", "drain_seconds", "status_clients",
+            "forks", "forks_per_site", "relay_forks_per_site", "images_at_once", "images_in_flight", "images_per_site",
+            "survey_max_age_seconds", "away_seconds", "backoff_seconds", "backoff_max_seconds", "catalog_tries", "stall_seconds",
+            "command_seconds", "publish_seconds", "precache_silence_seconds", "node_line_bytes", "message_bytes",
+            "waiting_message_bytes", "odd_messages", "history", "touches_per_command", "temporary_seconds", "drain_seconds",
+            "status_clients",
         ]
         #expect(Mirror(reflecting: Limits()).children.count == keys.count, "a limit without a key")
         for key in keys {

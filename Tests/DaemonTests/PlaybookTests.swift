@@ -123,10 +123,7 @@ import Testing
                 == "proxy host 'a2' is not among the 2 compute hosts that were selected; did you mean 'a0'?; nothing was moved")
     }
 
-    @Test func contradictionsAndLaterWaysAreUsageErrors() {
+    @Test func contradictionsAreUsageErrors() {
         #expect(refusal { () throws(Refusal) in _ = try Hands(PlaybookArguments(), via: .direct, proxyHost: "a1") }?.exitCode == 64)
-        #expect(
-            refusal { () throws(Refusal) in _ = try Hands(PlaybookArguments(), via: .relay) }?.message
-                == "--via relay is not available in this version yet; use direct or proxy")
     }
 }

@@ -44,6 +44,13 @@ struct Glance {
 
     func addTag(_ tag: String, to id: String) async throws { _ = try await call("PUT", "/v2/images/\(id)/tags/\(escaped(tag))") }
     func removeTag(_ tag: String, from id: String) async throws { _ = try await call("DELETE", "/v2/images/\(id)/tags/\(escaped(tag))") }
+    /// Adds custom properties to an image that is there.
+    func set(_ properties: [String: String], on id: String) async throws {
+        let changes = properties.map { ["op": "add", "path": "/\($0.key)", "value": $0.value] }
+        let body = try JSONSerialization.data(withJSONObject: changes)
+        _ = try await call("PATCH", "/v2/images/\(id)", body: body, type: "application/openstack-images-v2.1-json-patch")
+    }
+
     func deactivate(_ id: String) async throws { _ = try await call("POST", "/v2/images/\(id)/actions/deactivate") }
     func delete(_ id: String) async throws { _ = try await call("DELETE", "/v2/images/\(id)") }
     func record(_ id: String) async throws -> [String: Any] { try await call("GET", "/v2/images/\(id)") }

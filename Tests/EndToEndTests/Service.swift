@@ -110,6 +110,29 @@ final class Service {
             Self.binary, words + ["--config", folder.appending(path: "forecache.yaml").path], environment: environment, allow: [0, 1, 2])
     }
 
+    /// The same beside other things; whoever starts it awaits its end. Its standard error is a file of the folder.
+    func beside(_ words: [String], errors name: String) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(filePath: Self.binary)
+        process.arguments = words + ["--config", folder.appending(path: "forecache.yaml").path]
+        process.environment = environment
+        try write(name, "")
+        process.standardError = try FileHandle(forWritingTo: folder.appending(path: name))
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        return process
+    }
+
+    func text(_ name: String) throws -> String { try String(contentsOf: folder.appending(path: name), encoding: .utf8) }
+
+    /// Sends a signal to the running service.
+    func signal(_ number: Int32) { if let process { kill(process.processIdentifier, number) } }
+
+    func json(_ words: [String]) throws -> [String: Any] {
+        let text = try command(words + ["--output", "json"])
+        return try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any] ?? [:]
+    }
+
     /// State by host, as `status --output json` has it.
     func states(of image: String) throws -> [String: String] {
         Dictionary(try placements(of: image).map { ($0["host"] as? String ?? "", $0["state"] as? String ?? "") }) { first, _ in first }

@@ -58,15 +58,16 @@ private final class CrashingLedger: Ledger {
         try write()
         try await real.finish(row)
     }
-    func postpone(_ row: WorkRow, until dueAt: Date, reason: String) async throws(Failure) {
+    func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool) async throws(Failure) {
         try write()
-        try await real.postpone(row, until: dueAt, reason: reason)
+        try await real.postpone(row, until: dueAt, reason: reason, isFailure: isFailure)
     }
     func workCount() async throws(Failure) -> Int { try await real.workCount() }
     func record(_ decision: Decision, ttlSeconds: [HostName: Int], at now: Date) async throws(Failure) {
         try write()
         try await real.record(decision, ttlSeconds: ttlSeconds, at: now)
     }
+    func matchesBegan(_ image: ImageID) async throws(Failure) -> [String: Date] { try await real.matchesBegan(image) }
     func recordGone(_ image: ImageID, at now: Date) async throws(Failure) {
         try write()
         try await real.recordGone(image, at: now)
@@ -92,14 +93,24 @@ private final class CrashingLedger: Ledger {
         try await real.images(after: image, limit: limit)
     }
     func placementCounts(at now: Date) async throws(Failure) -> [PlacementState: Int] { try await real.placementCounts(at: now) }
-    func dueRefreshes(at now: Date, limit: Int) async throws(Failure) -> [PlacementRecord] {
-        try await real.dueRefreshes(at: now, limit: limit)
+    func hostsDue(at now: Date, limit: Int) async throws(Failure) -> [DueHost] { try await real.hostsDue(at: now, limit: limit) }
+    func dueRefreshes(on host: HostName, at now: Date, limit: Int) async throws(Failure) -> [PlacementRecord] {
+        try await real.dueRefreshes(on: host, at: now, limit: limit)
     }
     func nextRefresh() async throws(Failure) -> Date? { try await real.nextRefresh() }
-    func postponeRefresh(_ image: ImageID, on host: HostName, until dueAt: Date, reason: String, at now: Date) async throws(Failure) {
+    func recordTouched(_ images: [ImageID], on host: HostName, at moment: Date) async throws(Failure) {
         try write()
-        try await real.postponeRefresh(image, on: host, until: dueAt, reason: reason, at: now)
+        try await real.recordTouched(images, on: host, at: moment)
     }
+    func recordMissing(_ images: [ImageID], on host: HostName, reason: String, at now: Date) async throws(Failure) {
+        try write()
+        try await real.recordMissing(images, on: host, reason: reason, at: now)
+    }
+    func postponeRefresh(_ images: [ImageID], on host: HostName, until dueAt: Date, reason: String, at now: Date) async throws(Failure) {
+        try write()
+        try await real.postponeRefresh(images, on: host, until: dueAt, reason: reason, at: now)
+    }
+    func atRiskCount(at now: Date) async throws(Failure) -> Int { try await real.atRiskCount(at: now) }
     func keep(_ message: OddMessage) async throws(Failure) {
         try write()
         try await real.keep(message)

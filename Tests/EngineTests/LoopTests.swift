@@ -16,7 +16,7 @@ import Testing
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await world.loop.run() }
             try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
-            await world.work.wake()
+            world.work.wake()
             try await eventually("the first round fails") {
                 try await world.ledger.dueWork(at: .distantFuture, excluding: [], limit: 1).first?.attempts == 1
             }
@@ -29,6 +29,19 @@ import Testing
             await world.loop.drain()
             try await group.waitForAll()
         }
+    }
+
+    @Test func manyRowsAreWorkedOffAndNoneTwice() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        let images = (1...700).map(Samples.imageID)
+        try await world.ledger.request(images, cause: .resync, at: world.clock.now.date)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.loop.run() }
+            try await eventually("all are finished") { try await world.ledger.workCount() == 0 }
+            await world.loop.drain()
+            try await group.waitForAll()
+        }
+        #expect(await world.loop.imagesInFlight == 0)
     }
 
     @Test func whatIsWantedIsTouchedAheadOfItsTTLForEver() async throws {
@@ -55,8 +68,8 @@ import Testing
         _ = await world.reconciler.reconcile(id, cause: .event)
         await world.hosts.remove(id, from: "dcn1-compute-1")
         world.clock.advance(by: .seconds(60_000))
-        let outcomes = try await world.refresher.touch(try await world.ledger.dueRefreshes(at: world.clock.now.date, limit: 10))
-        #expect(outcomes.filter { $0.kind == .failed }.map(\.host) == ["dcn1-compute-1"])
+        #expect(try await world.refresher.refresh("dcn1-compute-0").touched == [id])
+        #expect(try await world.refresher.refresh("dcn1-compute-1").missing == [id])
         let row = try #require(try await world.ledger.dueWork(at: world.clock.now.date, excluding: [], limit: 1).first)
         #expect(await world.reconciler.reconcile(row.image, cause: row.cause) == .settled)
         #expect(await world.holders(of: id).count == 2)
@@ -68,10 +81,10 @@ import Testing
         _ = await world.reconciler.reconcile(id, cause: .event)
         world.clock.advance(by: .seconds(52_000))
         await world.hosts.inject(.away, on: "dcn1-compute-0")
-        let due = try await world.ledger.dueRefreshes(at: world.clock.now.date, limit: 10)
-        _ = try await world.refresher.touch(due)
+        let due = try #require(try await world.ledger.hostsDue(at: world.clock.now.date, limit: 10).first)
+        #expect(try await world.refresher.refresh(due.host).failure?.kind == .retriable)
         let next = try #require(try await world.ledger.nextRefresh())
-        let expiry = try #require(due.first?.expiresAt)
+        let expiry = due.expiresAt
         #expect(next > world.clock.now.date)
         #expect(expiry.timeIntervalSince(next) > expiry.timeIntervalSince(world.clock.now.date) / 2)
     }

@@ -14,6 +14,7 @@ struct World {
     let clock = ManualClock()
     let hosts: SimulatedFleet
     let catalog = ScriptedCatalog()
+    let nova = SimulatedNova()
     let ledger: any Ledger
     let policy: CurrentPolicy
     let counters: EngineCounters
@@ -36,11 +37,12 @@ struct World {
 
     init(
         sites: Int = 2, hostsPerSite: Int = 2, settings: SiteSettings = SiteSettings(), ledger given: (any Ledger)? = nil,
-        hosts givenHosts: SimulatedFleet? = nil
+        hosts givenHosts: SimulatedFleet? = nil, rules text: String = Self.rules,
+        checksSignatures: Bool = false
     ) throws {
         var limits = Limits()
         limits.surveyMaxAgeSeconds = 60
-        let (rules, problems) = RuleSet.parse([(path: "rules.yaml", text: Self.rules)])
+        let (rules, problems) = RuleSet.parse([(path: "rules.yaml", text: text)])
         guard problems.isEmpty else { throw problems }
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let (clock, catalog) = (clock, catalog)
@@ -51,14 +53,20 @@ struct World {
         counters = EngineCounters(now: { clock.now.date })
         let forks = Forks(limits.forks)
         surveyor = Surveyor(hosts: hosts, ledger: ledger, limits: limits, forks: forks, clock: clock, logger: logger)
-        let executor = PlanExecutor(hosts: hosts, catalog: catalog, forks: forks, clock: clock, logger: logger)
-        reconciler = Reconciler(
-            catalog: catalog, ledger: ledger, policy: policy, surveyor: surveyor, executor: executor, counters: counters, clock: clock,
+        let throughNova = NovaCaching(
+            nova: nova, reports: NovaReports(source: nova.broker, limits: limits, logger: logger), limits: limits, clock: clock,
             logger: logger)
+        let executor = PlanExecutor(hosts: hosts, catalog: catalog, nova: throughNova, forks: forks, clock: clock, logger: logger)
+        reconciler = Reconciler(
+            catalog: catalog, ledger: ledger, policy: policy, surveyor: surveyor, executor: executor, counters: counters,
+            signatures: checksSignatures
+                ? SignatureCheck(
+                    catalog: catalog, certificates: SignatureCheckTests.NoCertificates(), now: { clock.now.date }, logger: logger) : nil,
+            clock: clock, logger: logger)
         refresher = Refresher(
-            hosts: hosts, ledger: ledger, policy: policy, surveyor: surveyor, forks: forks, counters: counters, limits: limits,
-            clock: clock,
-            logger: logger, workWakeup: work)
+            hosts: hosts, ledger: ledger, policy: policy, surveyor: surveyor, counters: counters, limits: limits, clock: clock,
+            logger: logger,
+            workWakeup: work)
         resync = Resync(
             catalog: catalog, ledger: ledger, policy: policy, intervalSeconds: 600, clock: clock, logger: logger, workWakeup: work)
         loop = WorkLoop(ledger: ledger, reconciler: reconciler, limits: limits, clock: clock, logger: logger, wakeup: work)

@@ -31,6 +31,7 @@ import Testing
                 switch step.action {
                 case .fetch: "\(step.host) fetch"
                 case .copy(let source, let fallsBack): "\(step.host) copy from \(source)\(fallsBack ? ", else Glance" : "")"
+                case .relay(let choices, _): "\(step.host) relay from \(choices.map(\.rawValue).joined(separator: ", "))"
                 case .touch: "\(step.host) touch"
                 case .none: "\(step.host) none"
                 }
@@ -44,17 +45,46 @@ import Testing
         #expect(id.map { BaseFileName(of: $0).text } == "93c48f35eace40ebcd33c4f256ef28b6860fbded")
     }
 
+    @Test func novaIsAskedForWhatItHasNotToldOfAndTouchesTheRestAlong() {
+        let fleet = Samples.fleet(sites: 1, hosts: 3, settings: SiteSettings(deliver: DeliverySettings(via: .novaAPI)))
+        let decision = decision(fleet)
+        #expect(decision.hostsThroughNova(fleet, PlanningDefaults()) == Set(fleet.hosts.map(\.name)))
+        let young = HostObservation.told(since: now.addingTimeInterval(-100), isDue: false)
+        var observed = Dictionary(fleet.hosts.map { ($0.name, young) }) { first, _ in first }
+        let plan = { Planner.plan(decision, fleet: fleet, observed: observed, defaults: PlanningDefaults()) }
+        #expect(lines(plan()) == ["dcn1-compute-0 none", "dcn1-compute-1 none", "dcn1-compute-2 none"])
+        observed["dcn1-compute-1"] = .told(since: nil, isDue: false)
+        #expect(lines(plan()) == ["dcn1-compute-0 touch", "dcn1-compute-1 fetch", "dcn1-compute-2 touch"])
+        #expect(plan().movesBytes && PlanCheck.violations(plan(), fleet: fleet, observed: observed).isEmpty)
+        observed["dcn1-compute-1"] = .told(since: now.addingTimeInterval(-60_000), isDue: true)
+        #expect(lines(plan()) == ["dcn1-compute-0 touch", "dcn1-compute-1 touch", "dcn1-compute-2 touch"])
+        #expect(PlanCheck.violations(plan(), fleet: fleet, observed: observed).isEmpty)
+    }
+
+    @Test func outsideTheWindowNovaIsNotAskedAtAllWhereItWouldFetch() throws {
+        var settings = SiteSettings(deliver: DeliverySettings(via: .novaAPI))
+        // `now` is 08:00 UTC.
+        let window: Window = try #require(Window("01:00-02:00 UTC"))
+        settings.deliver.window = window
+        let fleet = Samples.fleet(sites: 1, hosts: 2, settings: settings)
+        let observed: [HostName: HostObservation] = [
+            "dcn1-compute-0": .told(since: now, isDue: true), "dcn1-compute-1": .told(since: nil, isDue: false),
+        ]
+        let plan = Planner.plan(decision(fleet), fleet: fleet, observed: observed, defaults: PlanningDefaults(), now: now)
+        #expect(lines(plan) == ["dcn1-compute-0 none", "dcn1-compute-1 none"])
+    }
+
     @Test func directFetchesWhatIsMissingAndLeavesTouchingToTheRefresher() {
         let fleet = Samples.fleet(sites: 1, hosts: 3)
         let observed: [HostName: HostObservation] = [
             "dcn1-compute-0": survey("dcn1-compute-0"), "dcn1-compute-1": survey("dcn1-compute-1", age: 90_000),
             "dcn1-compute-2": survey("dcn1-compute-2", age: 4000),
         ]
-        let plan = Planner.plan(decision(fleet), fleet: fleet, observed: observed, defaults: PlanningDefaults())
+        let plan = Planner.plan(decision(fleet, via: .direct), fleet: fleet, observed: observed, defaults: PlanningDefaults())
         #expect(lines(plan) == ["dcn1-compute-0 fetch", "dcn1-compute-1 touch", "dcn1-compute-2 none"])
         // By hand everything that is there is touched, as the playbook does.
         let byHand = Planner.plan(
-            decision(fleet), fleet: fleet, observed: observed, defaults: PlanningDefaults(), touchesFreshFiles: true)
+            decision(fleet, via: .direct), fleet: fleet, observed: observed, defaults: PlanningDefaults(), touchesFreshFiles: true)
         #expect(lines(byHand) == ["dcn1-compute-0 fetch", "dcn1-compute-1 touch", "dcn1-compute-2 touch"])
         #expect(PlanCheck.violations(plan, fleet: fleet, observed: observed).isEmpty)
     }
@@ -146,17 +176,5 @@ import Testing
         let violations = PlanCheck.violations(plan, fleet: fleet, observed: [:])
         #expect(violations.contains("host dcn1-compute-1 copies from dcn1-compute-0, which has no bytes by then"))
         #expect(violations.contains("host dcn1-compute-1 stands in the plan twice"))
-    }
-
-    @Test func refreshesComeAheadOfTheTTLEachAtItsOwnMoment() {
-        let schedule = RefreshSchedule(atFraction: 0.6)
-        let moments = (0..<500).map {
-            schedule.refreshAt(touchedAt: now, ttlSeconds: 1000, image: Samples.imageID($0), host: "h").timeIntervalSince(now)
-        }
-        #expect(moments.allSatisfy { (540...600).contains($0) })
-        // Spread over the whole jitter, and the same again for the same placement.
-        #expect((moments.max() ?? 0) - (moments.min() ?? 0) > 55)
-        #expect(
-            moments[7] == schedule.refreshAt(touchedAt: now, ttlSeconds: 1000, image: Samples.imageID(7), host: "h").timeIntervalSince(now))
     }
 }

@@ -64,6 +64,22 @@ import Testing
         }
     }
 
+    @Test func whatWaitsInMemoryIsBoundedInBytesToo() async throws {
+        try await Room().open { room in
+            let (first, record) = (Record(), Record())
+            try await running(room.source(), first) {
+                try await eventually("subscribed") { first.count("subscribed") == 1 }
+            }
+            let texts = (0..<40).map { "message \(100 + $0)" }
+            for text in texts { try await room.publish(text) }
+            try await running(room.source { $0.waitingMessageBytes = 25 }, record) {
+                try await eventually("all") { record.texts == texts }
+            }
+            // Eleven bytes each: the third crosses the line.
+            #expect(record.batches.allSatisfy { $0 <= 3 })
+        }
+    }
+
     @Test func messagesOfTheTimeAwayAreThereAfterwards() async throws {
         try await Room().open { room in
             let first = Record()
@@ -193,7 +209,7 @@ import Testing
             let seconds = (ContinuousClock.now - began).seconds
             print("flood: \(count) messages in \(seconds) s, \(Int(Double(count) / seconds))/s, \(record.batches.count) batches")
             #expect(record.texts.map { $0.prefix { $0 != " " } } == (0..<count).map { Substring("\($0)") })
-            #expect(record.batches.allSatisfy { $0 <= 100 })
+            #expect(record.batches.allSatisfy { $0 <= room.settings.prefetch })
             try await eventually("nothing left") { try await room.publisher.depth(of: room.settings.queue).messages == 0 }
         }
     }

@@ -87,7 +87,7 @@ import Testing
               - { name: never, match: { tag: x } }
             """)
         #expect(
-            Fixtures.text(rules.decide(try Fixtures.image(), fleet: Fixtures.fleet, now: Fixtures.now)) == """
+            Fixtures.text(rules, on: try Fixtures.image()) == """
                 + trial (5): matches every image; targets sites "dcn*"
                 + first (2): matches every image; targets sites "dcn2"
                 + second (4): matches every image; targets hosts "*-0"

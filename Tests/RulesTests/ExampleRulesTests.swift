@@ -31,13 +31,13 @@ import Testing
 
     @Test func theyLintClean() throws {
         let rules = try rules()
-        #expect(rules.rules.map(\.name) == ["golden", "by-tag", "by-role", "recent-distributions"])
+        #expect(rules.rules.map(\.name) == ["golden", "by-tag", "by-role", "newest-per-distribution", "recent-distributions", "at-night"])
         #expect(RuleLint.problems(in: rules, fleet: Self.lab).description == "")
         #expect(RuleLint.warnings(in: rules, fleet: Self.lab).description == "")
     }
 
     private func decide(_ image: ImageFacts) throws -> String {
-        Fixtures.text(try rules().decide(image, fleet: Self.lab, now: Fixtures.now))
+        Fixtures.text(try rules(), on: image, fleet: Self.lab)
     }
 
     @Test func goldenGoesEverywhere() throws {
@@ -47,7 +47,9 @@ import Testing
                 + golden (4): tag "golden" matches glob "golden"; visibility "public" matches glob "public"; name "ubuntu-24.04" does not match glob "*-test"; targets every site
                 - by-tag (0): no tag matches glob "precache:{site}"
                 - by-role (0): image has no property "role"
+                - newest-per-distribution (0): no tag matches glob "release"
                 + recent-distributions (4): name "ubuntu-24.04" matches glob "ubuntu-*"; visibility "public" matches glob "public"; property "os_type" "linux" matches glob "linux"; size 524288000 is at most 20GiB; created 3 days ago, within 90d; targets sites "dcn*"
+                - at-night (0): no tag matches glob "night"
                 dcn1 Compute dcn1-compute-0: golden, also recent-distributions, enforce, priority 80
                 dcn1 Compute dcn1-compute-1: golden, also recent-distributions, enforce, priority 80
                 dcn2 Compute dcn2-compute-0: golden, also recent-distributions, enforce, priority 80
@@ -61,7 +63,9 @@ import Testing
                 - golden (0): visibility "shared" does not match glob "public"
                 - by-tag (0): visibility "shared" does not match glob "public"
                 - by-role (0): image has no property "role"
+                - newest-per-distribution (0): no tag matches glob "release"
                 - recent-distributions (0): name "x" does not match any of glob "ubuntu-*", glob "debian-*", regex "^rhel-(8|9)\\."
+                - at-night (0): no tag matches glob "night"
                 """)
         #expect(
             try decide(try Fixtures.image("x-test", tags: ["golden"])).hasPrefix(
@@ -75,7 +79,9 @@ import Testing
                 - golden (0): no tag matches glob "golden"
                 + by-tag (2): tag "precache:dcn2" matches glob "precache:{site}"; tag "precache:mars" matches glob "precache:{site}"; visibility "public" matches glob "public"; targets sites "dcn2", "mars"
                 + by-role (4): property "role" "Compute" matches glob "{role}"; visibility "public" matches glob "public"; targets roles "Compute"
+                - newest-per-distribution (0): no tag matches glob "release"
                 - recent-distributions (0): name "rhel-7" does not match any of glob "ubuntu-*", glob "debian-*", regex "^rhel-(8|9)\\."
+                - at-night (0): no tag matches glob "night"
                 dcn1 Compute dcn1-compute-0: by-role, enforce, priority 50, ttl 604800
                 dcn1 Compute dcn1-compute-1: by-role, enforce, priority 50, ttl 604800
                 dcn2 Compute dcn2-compute-0: by-tag, also by-role, enforce, priority 50

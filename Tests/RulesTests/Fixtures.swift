@@ -49,7 +49,12 @@ enum Fixtures {
         RuleSet.parse([(path: path, text: text)]).1.list.sorted().map(\.description)
     }
 
-    /// A decision as text, for golden comparisons.
+    /// A decision with the verdicts of all rules as text, for golden comparisons.
+    static func text(_ rules: RuleSet, on image: ImageFacts, fleet: Fleet = Self.fleet) -> String {
+        text(rules.explain(image, fleet: fleet, now: now).decision)
+    }
+
+    /// A decision as text.
     static func text(_ decision: Decision) -> String {
         var lines: [String] = []
         if let refusal = decision.refusal { lines.append("refused: \(refusal)") }

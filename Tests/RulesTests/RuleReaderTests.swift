@@ -49,12 +49,19 @@ import Testing
         ("{property: {}}", "r.yaml:4:23: property is empty; name at least one property"),
         ("{property: os}", "r.yaml:4:23: property must be a mapping of property names, not 'os'"),
         ("{property: {a: }}", "r.yaml:4:24: property 'a' has no value; write {exists: true} where any value will do"),
-        ("{property: {a: {}}}", "r.yaml:4:27: property 'a' needs an operator: exists, eq, in, glob, regex, min or max"),
+        ("{property: {a: {}}}", "r.yaml:4:27: property 'a' needs an operator: exists, eq, in, glob, regex, min, max or version"),
         ("{property: {a: {eg: b}}}", "r.yaml:4:28: unknown key 'eg' in property 'a'; did you mean 'eq'?"),
         ("{property: {a: {min: x}}}", "r.yaml:4:33: min must be a number, not 'x'"),
         ("{property: {a: {min: 0, max: }}}", "r.yaml:4:36: operator 'max' of property 'a' has no value"),
         ("{property: {a: {in: []}}}", "r.yaml:4:32: in is an empty list; give it at least one value"),
-        ("{property: {a: {version: '>= 1'}}}", "r.yaml:4:37: 'version' of a property is not available in this version yet"),
+        (
+            "{property: {a: {version: 'new'}}}",
+            "r.yaml:4:37: version 'new' of property 'a' must be comparisons such as \">=22.04\" or \">=22.04, <24\""
+        ),
+        (
+            "{property: {a: {version: '>1,'}}}",
+            "r.yaml:4:37: version '>1,' of property 'a' must be comparisons such as \">=22.04\" or \">=22.04, <24\""
+        ),
         (
             "{owner: '{site}'}",
             "r.yaml:4:20: glob '{site}' of owner has {site}, but names are captured from tag, name, role and property only"
@@ -80,18 +87,41 @@ import Testing
         ("priority: 101", "r.yaml:5:15: priority must be a whole number from 0 to 100, not '101'"),
         ("ttl: 0", "r.yaml:5:10: ttl must be at least 1s"),
         ("ttl: long", "r.yaml:5:10: ttl must be a duration such as 90s, 10m, 24h or 30d, not 'long'"),
-        ("deliver: {via: relay}", "r.yaml:5:20: deliver.via 'relay' is not available in this version yet"),
-        ("deliver: {via: nova-api}", "r.yaml:5:20: deliver.via 'nova-api' is not available in this version yet"),
         (
             "deliver: {via: prxy}",
             "r.yaml:5:20: deliver.via must be one of direct, proxy, relay, nova-api, not 'prxy'; did you mean 'proxy'?"
         ),
-        ("deliver: {rate_limit: 20MiB/s}", "r.yaml:5:15: 'deliver.rate_limit' is not available in this version yet"),
-        ("deliver: {window: x}", "r.yaml:5:15: 'deliver.window' is not available in this version yet"),
-        ("deliver: {max_size: 1}", "r.yaml:5:15: 'deliver.max_size' is not available in this version yet"),
-        ("for: 14d", "r.yaml:5:5: 'for' is not available in this version yet"),
-        ("select: {newest: 2}", "r.yaml:5:5: 'select' is not available in this version yet"),
-        ("prio: 1", "r.yaml:5:5: unknown key 'prio' in a rule; known are deliver, match, mode, name, priority, targets, ttl"),
+        (
+            "deliver: {rate_limit: fast}",
+            "r.yaml:5:27: deliver.rate_limit must be a rate of more than 0 such as 20MiB/s or 500KiB/s, not 'fast'"
+        ),
+        ("deliver: {rate_limit: 0}", "r.yaml:5:27: deliver.rate_limit must be a rate of more than 0 such as 20MiB/s or 500KiB/s, not '0'"),
+        (
+            "deliver: {window: at night}",
+            "r.yaml:5:23: deliver.window must be a window such as \"01:00-05:00 Europe/Berlin\" (UTC without a zone), not 'at night'"
+        ),
+        (
+            "deliver: {window: 01:00-05:00 Europe/Berlyn}",
+            "r.yaml:5:23: deliver.window names the time zone 'Europe/Berlyn', which the time zone database does not have; write one like Europe/Berlin"
+        ),
+        ("deliver: {max_size: 0}", "r.yaml:5:25: deliver.max_size must be more than 0, or no image would do"),
+        ("deliver: {fan_out: 17}", "r.yaml:5:24: deliver.fan_out must be a whole number from 1 to 16, not '17'"),
+        ("deliver: {streams: 0}", "r.yaml:5:24: deliver.streams must be a whole number from 1 to 16, not '0'"),
+        ("deliver: {source: swift}", "r.yaml:5:23: deliver.source must be one of glance, controller, not 'swift'"),
+        ("deliver: {vai: relay}", "r.yaml:5:15: unknown key 'vai' in deliver; did you mean 'via'?"),
+        ("for: 0", "r.yaml:5:10: for must be at least 1s"),
+        ("select: {}", "r.yaml:5:13: select needs the key 'newest'"),
+        ("select: {newest: 0}", "r.yaml:5:22: select.newest must be a whole number from 1 to 1000, not '0'"),
+        (
+            "select: {newest: 1, group_by: nam}",
+            "r.yaml:5:35: select.group_by must be one of name, visibility, owner, disk_format, container_format, role or {property: NAME}, not 'nam'; did you mean 'name'?"
+        ),
+        ("select: {newest: 1, group_by: []}", "r.yaml:5:35: select.group_by is an empty list; leave it out where all images are one group"),
+        (
+            "select: {newest: 1, order_by: age}",
+            "r.yaml:5:35: select.order_by must be one of created_at, updated_at or {property: NAME}, not 'age'"
+        ),
+        ("prio: 1", "r.yaml:5:5: unknown key 'prio' in a rule; known are deliver, for, match, mode, name, priority, select, targets, ttl"),
     ])
     func badRule(line: String, problem: String) {
         #expect(Fixtures.problems(Fixtures.file(match: "{tag: a}", line)) == [problem])
@@ -160,7 +190,7 @@ import Testing
         let rule = try #require(Fixtures.rules(Fixtures.file(match: "{tag: a}")).rules.first)
         #expect(rule.mode == .enforce)
         #expect(rule.priority == 50)
-        #expect(rule.via == nil)
+        #expect(rule.deliver.via == nil)
         #expect(rule.ttlSeconds == nil)
     }
 

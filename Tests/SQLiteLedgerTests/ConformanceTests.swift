@@ -19,3 +19,10 @@ import Testing
         try await rule.check(on: try SQLiteLedger.inMemory(refresh: RefreshSchedule(atFraction: 0.6)))
     }
 }
+
+/// The one of `ForecacheTestSupport`, which simulations run on.
+@Suite struct MemoryLedgerConformanceTests {
+    @Test(arguments: LedgerRule.allCases) func keeps(_ rule: LedgerRule) async throws {
+        try await rule.check(on: MemoryLedger(refresh: RefreshSchedule(atFraction: 0.6)))
+    }
+}

@@ -21,6 +21,19 @@ import Testing
         }
     }
 
+    @Test func theLogHasRoomFromTheStart() async throws {
+        try await withLedgerDirectory { directory in
+            let ledger = try open(directory + "/a.sqlite")
+            let size = { try FileManager.default.attributesOfItem(atPath: directory + "/a.sqlite-wal")[.size] as? Int }
+            #expect(try size() == 8 << 20)
+            for number in 0..<300 { try await ledger.request([try image(number)], cause: .event, at: now) }
+            let rows = try await ledger.dueWork(at: now, excluding: [], limit: 200)
+            try await ledger.finish(rows)
+            #expect(try await ledger.workCount() == 100)
+            #expect(try size() == 8 << 20, "it is written from the start again after each checkpoint")
+        }
+    }
+
     @Test func aSecondServiceIsRefusedAndAReaderIsNot() async throws {
         try await withLedgerDirectory { directory in
             let path = directory + "/a.sqlite"

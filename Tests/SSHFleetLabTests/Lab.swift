@@ -47,6 +47,17 @@ struct Lab {
         try #require(values["INSTANCES_\(host.name.rawValue.replacingOccurrences(of: "-", with: "_"))"])
     }
 
+    /// `deploy/lab/lab VERB …` of this lab.
+    func lab(_ words: String...) throws {
+        let command = (values["LAB"] ?? "").split(separator: " ").map { String($0) }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try #require(command.first))
+        process.arguments = words + command.dropFirst()
+        try process.run()
+        process.waitUntilExit()
+        try #require(process.terminationStatus == 0, "lab \(words)")
+    }
+
     /// This machine's address on the first node's network.
     var serverAddress: String { hosts[0].address.split(separator: ".").dropLast().joined(separator: ".") + ".1" }
 }
@@ -58,7 +69,14 @@ struct ImageFile {
     var name: BaseFileName { BaseFileName(of: request.image) }
 
     init(bytes count: Int) {
-        let bytes = Data((0..<count).map { _ in UInt8.random(in: 0...255) })
+        // No two blocks are the same, so that none can stand in another's place.
+        let block = (0..<65536).map { _ in UInt8.random(in: 0...255) }
+        var bytes = Data(capacity: count)
+        while bytes.count < count {
+            withUnsafeBytes(of: bytes.count) { bytes.append(contentsOf: $0) }
+            bytes.append(contentsOf: block)
+        }
+        bytes.removeLast(bytes.count - count)
         guard let image = ImageID(UUID().uuidString), let digest = Digest(.sha512, hex: Hexadecimal.text(SHA512.hash(data: bytes))) else {
             preconditionFailure("a UUID is an image id, and a hash has its length")
         }
@@ -72,6 +90,10 @@ struct FileServer {
     let pid: Int32
     let token: String
     private let url: String
+    private let folder: String
+
+    /// Bytes that were given away so far, in all answers together.
+    func sentBytes() throws -> Int { Int(try String(contentsOfFile: folder + "/sent", encoding: .utf8)) ?? 0 }
 
     func grant() -> DownloadGrant { DownloadGrant(url: url, token: Secret(token), expiresAt: .distantFuture) }
 
@@ -98,28 +120,41 @@ struct FileServer {
             try await Task.sleep(for: .milliseconds(20))
         }
         let port = try String(contentsOfFile: folder + "/port", encoding: .utf8)
-        try await body(FileServer(pid: process.processIdentifier, token: token, url: "http://\(address):\(port)/file"))
+        try await body(FileServer(pid: process.processIdentifier, token: token, url: "http://\(address):\(port)/file", folder: folder))
     }
 
     private static let program = """
-        import http.server, os, sys, time
+        import http.server, os, sys, threading, time
         folder, address, mode = sys.argv[1:4]
         data = open(folder + '/file', 'rb').read()
         token = open(folder + '/token').read()
+        sent, lock = 0, threading.Lock()
         class Handler(http.server.BaseHTTPRequestHandler):
+            def give(self, part):
+                global sent
+                self.wfile.write(part)
+                with lock:
+                    sent += len(part)
+                    open(folder + '/sent.new', 'w').write(str(sent))
+                    os.rename(folder + '/sent.new', folder + '/sent')
             def do_GET(self):
                 if mode.isdigit() or self.headers['X-Auth-Token'] != token:
                     self.send_error(int(mode) if mode.isdigit() else 401)
                     return
                 start = self.headers['Range']
-                start = int(start[6:].split('-')[0]) if start else 0
-                self.send_response(206 if start else 200)
-                self.send_header('Content-Length', str(len(data) - start))
-                if start: self.send_header('Content-Range', 'bytes %d-%d/%d' % (start, len(data) - 1, len(data)))
+                asked, end = start is not None, len(data)
+                if asked:
+                    first, _, last = start[6:].partition('-')
+                    start, end = int(first), int(last) + 1 if last else end
+                else:
+                    start = 0
+                self.send_response(206 if asked else 200)
+                self.send_header('Content-Length', str(end - start))
+                if asked: self.send_header('Content-Range', 'bytes %d-%d/%d' % (start, end - 1, len(data)))
                 self.end_headers()
-                step = len(data) // 40 if mode == 'slow' else len(data)
-                for at in range(start, len(data), step):
-                    self.wfile.write(data[at:at + step])
+                step = len(data) // 40 if mode == 'slow' else 1 << 18
+                for at in range(start, end, step):
+                    self.give(data[at:min(at + step, end)])
                     if mode == 'slow': time.sleep(0.1)
             def log_message(self, *_): pass
         server = http.server.ThreadingHTTPServer((address, 0), Handler)

@@ -36,9 +36,9 @@ import Testing
     }
 
     /// The shell that runs it must find it as well-formed as the file itself.
-    @Test func theStrippedProgramIsStillAProgram() throws {
-        try tool("env", ["sh", "-nc", NodeCommand.text(.survey, become: .none)])
-        try tool("env", ["sh", "-n", "-c", NodeCommand.program])
+    @Test(arguments: NodeVerb.allCases) func theStrippedProgramIsStillAProgram(verb: NodeVerb) throws {
+        try tool("env", ["sh", "-nc", NodeCommand.text(verb, become: .none)])
+        try tool("env", ["sh", "-n", "-c", NodeCommand.program(verb)])
     }
 
     @Test func inputLines() throws {

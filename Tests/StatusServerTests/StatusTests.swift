@@ -15,13 +15,13 @@ import Testing
             #expect(answer.headers["content-type"] == "application/json")
             let json = try #require(
                 try JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])
-            #expect(Set(json.keys) == ["images", "queue", "notifications"])
+            #expect(Set(json.keys) == ["images", "queue", "notifications", "policy"])
             let first = try #require((json["images"] as? [[String: Any]])?.first)
             #expect(first["name"] as? String == "ubuntu \"24.04\"")
             let placements = try #require(first["placements"] as? [[String: Any]])
             let keys: Set = [
                 "site", "role", "host", "state", "age_seconds", "ttl_seconds", "expires_at", "refresh_at",
-                "bytes", "rule", "error",
+                "at_risk", "bytes", "rule", "error",
             ]
             #expect(placements.map { Set($0.keys) } == [keys, keys])
             #expect(placements[0]["age_seconds"] as? Int == 60)

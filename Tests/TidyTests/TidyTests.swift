@@ -9,7 +9,7 @@ import Testing
     private static let floors: [String: Int] = [
         "CCurl": 0, "CRabbitMQ": 0, "CSSH2": 0,
         "ForecacheModel": 1, "StrictYAML": 1,
-        "Inspection": 2, "Inventory": 2, "Notifications": 2, "Planning": 2, "Rules": 2,
+        "Inspection": 2, "Inventory": 2, "Notifications": 2, "Planning": 2, "Rules": 2, "Signatures": 2,
         "Engine": 3,
         "OpenStackAPI": 4, "RabbitMQSource": 4, "SQLiteLedger": 4, "SSHFleet": 4, "StatusServer": 4,
         "Daemon": 5,
@@ -19,7 +19,8 @@ import Testing
 
     /// The only target that may import each outside library that has an owner.
     private static let owners: [String: Set<String>] = [
-        "CCurl": ["OpenStackAPI"], "CRabbitMQ": ["RabbitMQSource"], "CSSH2": ["SSHFleet"], "Yams": ["StrictYAML"], "GRDB": ["SQLiteLedger"],
+        "CCurl": ["OpenStackAPI"], "CRabbitMQ": ["RabbitMQSource"], "CSSH2": ["SSHFleet"], "Yams": ["StrictYAML"],
+        "SwiftASN1": ["Signatures"], "GRDB": ["SQLiteLedger"],
         "Hummingbird": ["StatusServer"], "ServiceLifecycle": ["Daemon", "StatusServer"],
         "ArgumentParser": ["forecache", "forecache-bench"],
     ]

@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from harness import SCRIPT, SHELLS, OWNER, NAME, OTHER, BODY, test, until, write, read, failed, succeeded
+from harness import SCRIPTS, SHELLS, OWNER, NAME, OTHER, BODY, test, until, write, read, failed, succeeded
 
 
 @test
@@ -129,10 +129,10 @@ def runs_without_root(site):
     cache = os.path.join(site.root, "own")
     os.mkdir(cache)
     os.chown(cache, OWNER, OWNER)
-    lines = "".join(f"{k}={v}\n" for k, v in site.image(cache_dir=cache, url=site.server.url + "/image").items()) + ".\n"
-    for verb in ("fetch", "publish"):
+    for verb, more in (("fetch", {"url": site.server.url + "/image"}), ("publish", {})):
+        lines = "".join(f"{k}={v}\n" for k, v in site.image(cache_dir=cache, **more).items()) + ".\n"
         process = subprocess.Popen(["setpriv", "--reuid", str(OWNER), "--regid", str(OWNER), "--clear-groups",
-                                    *SHELLS[site.shell], "-c", SCRIPT, "forecache-node", verb],
+                                    *SHELLS[site.shell], "-c", SCRIPTS[verb], "forecache-node", verb],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
         process.stdin.write(lines.encode())
         process.stdin.flush()

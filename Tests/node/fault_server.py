@@ -9,7 +9,7 @@ class FaultServer:
     """`requests` holds (path, headers) of all that came in. `release` lets hanging answers end."""
 
     def __init__(self, body, certificate=None):
-        self.body, self.requests, self.release = body, [], threading.Event()
+        self.body, self.requests, self.release, self.link = body, [], threading.Event(), threading.Lock()
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -48,7 +48,8 @@ class FaultServer:
     def answer(self, request, kind):
         body = self.body
         asked = request.headers.get("Range")
-        start = int(asked.split("=")[1].rstrip("-")) if asked else 0
+        first, _, last = asked.split("=")[1].partition("-") if asked else ("0", "", "")
+        start, end = int(first), int(last) + 1 if last else len(body)
         if kind.isdigit():
             return self.send(request, int(kind), b'{"error": "an error body that must not be cached"}')
         if kind == "redirect":
@@ -80,14 +81,22 @@ class FaultServer:
             return request.wfile.write(b"\x00\xffnot HTTP at all\r\n\r\n" + body)
         if kind == "nothing":
             return None
+        if kind == "rangeless" and asked:
+            return self.send(request, 400, b"no ranges here")
+        if kind == "brokenslices" and last:
+            return self.send(request, 206, body[start : end - 1], Content_Range=f"bytes {start}-{end - 2}/{len(body)}")
+        if kind == "refusedslices" and last:
+            return self.send(request, 503, b'{"error": "an error body that must not be cached"}')
         if kind == "hints":
             request.wfile.write(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 3\r\n\r\n")
         # What is left sends the right headers and then goes on in its own way.
         request.send_response(206 if asked else 200)
-        request.send_header("Content-Length", str(len(body) - start))
+        request.send_header("Content-Length", str(end - start))
         if asked:
-            request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            request.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(body)}")
         request.end_headers()
+        if kind in ("each", "together", "brokenslices", "refusedslices"):
+            return self.trickle(request, body[start:end], self.link if kind == "together" else threading.Lock())
         if kind == "truncated":
             return request.wfile.write(body[start : start + (len(body) - start) // 2])
         if kind == "stall":
@@ -101,6 +110,15 @@ class FaultServer:
                 time.sleep(0.15 if kind == "slow" else 0.02)
             return None
         return request.wfile.write(body[start:])
+
+    @staticmethod
+    def trickle(request, body, link):
+        """200 000 bytes a second over `link`, which some answers share."""
+        for at in range(0, len(body), 10_000):
+            with link:
+                request.wfile.write(body[at : at + 10_000])
+                request.wfile.flush()
+                time.sleep(0.05)
 
     @staticmethod
     def send(request, status, body, **headers):

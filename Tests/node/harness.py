@@ -1,4 +1,4 @@
-"""What the tests of node.sh share: a run of it, a site to run it on, real SSH servers, and what must hold of every run."""
+"""What the tests of the node's programs share: a run of one, a site to run it on, real SSH servers, and what must hold of every run."""
 import contextlib
 import hashlib
 import json
@@ -7,13 +7,33 @@ import random
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SOURCE = os.path.join(HERE, "../../Sources/SSHFleet/Node/node.sh")
-# As the sender does it: comment lines and indentation stay at home.
-SCRIPT = "".join(line.lstrip(" ") for line in open(SOURCE) if not line.lstrip().startswith("#"))
+NODE = os.path.join(HERE, "../../Sources/SSHFleet/Node")
+
+
+def assembled(verb):
+    """The text of one verb's program, comments included: the parts that its file asks for, that file, and the call."""
+    own = read(f"{NODE}/{verb}.sh").decode()
+    needed = next(line for line in own.splitlines() if line.startswith("# Parts: ")).split()[2:]
+    return "".join(read(f"{NODE}/{part}.sh").decode() for part in needed) + own + "main\n"
+
+
+def stripped(text):
+    """As the sender does it: comment lines and indentation stay at home."""
+    return "".join(line.lstrip(" ") for line in text.splitlines(True) if not line.lstrip().startswith("#"))
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+VERBS = sorted(name[:-3] for name in os.listdir(NODE) if b"\n# Parts: " in read(f"{NODE}/{name}"))
+SCRIPTS = {verb: stripped(assembled(verb)) for verb in VERBS}
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 OWNER = 65534  # nobody: the copy user of these tests
 TOKEN = "gAAAAA-tok\"en\\with $(touch /tmp/forecache-owned) 'quotes'"
@@ -29,11 +49,11 @@ def test(function):
 
 
 class Run:
-    """One running node.sh. Standard input stays open until `close_input` or the end."""
+    """One running program. Standard input stays open until `close_input` or the end."""
 
     def __init__(self, shell, verb, lines, env=None):
         self.process = subprocess.Popen(
-            [*SHELLS[shell], "-c", SCRIPT, "forecache-node", verb],
+            [*SHELLS[shell], "-c", SCRIPTS[verb], "forecache-node", verb],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "TMPDIR": "/nonexistent", **(env or {})}, cwd="/")
         self.raw, self.errors = [], b""
@@ -119,8 +139,23 @@ class Site:
                 "connect_timeout": 3, "stall_timeout": 5, **more}
         return self.start("copy", env=env, **self.image(**keys))
 
-    def publish(self, **more):
-        return self.start("publish", **self.image(**more))
+    def publish(self, env=None, **more):
+        return self.start("publish", env=env, **self.image(**more))
+
+    def tools(self, without=(), **scripts):
+        """A PATH with these scripts before all else; with `without`, one of all tools but those."""
+        folder = tempfile.mkdtemp(dir=self.root)
+        os.chmod(folder, 0o755)
+        for name, text in scripts.items():
+            write(f"{folder}/{name}", f"#!/bin/sh\n{text}\n".encode())
+            os.chmod(f"{folder}/{name}", 0o755)
+        if not without:
+            return f"{folder}:{os.environ['PATH']}"
+        for place in ("/usr/sbin", "/sbin", "/usr/bin", "/bin"):
+            for name in os.listdir(place):
+                if name not in without and not os.path.lexists(f"{folder}/{name}"):
+                    os.symlink(f"{place}/{name}", f"{folder}/{name}")
+        return folder
 
     def base(self, name=NAME):
         return os.path.join(self.cache, name)
@@ -155,11 +190,6 @@ class Site:
 def write(path, content):
     with open(path, "wb") as file:
         file.write(content)
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def failed(event, kind):

@@ -86,8 +86,6 @@ def bad_input(site):
                   ["a=b\n" * 200 + ".\n"], ["PATH=/tmp\n.\n"], ["=\n.\n"], ["token=" + "x" * 20000 + "\n.\n"],
                   [b"\xff\xfe\"\\=\xc3(\n.\n"]):
         failed(Run(site.shell, "fetch", lines).end(), "bad_parameter")
-    failed(Run(site.shell, "remove", [".\n"]).end(), "bad_parameter")
-    failed(Run(site.shell, "", [".\n"]).end(), "bad_parameter")
     run = Run(site.shell, "survey", ["cache_dir=/tmp\n"])
     run.close_input()
     failed(run.end(), "bad_parameter")

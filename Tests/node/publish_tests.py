@@ -47,26 +47,20 @@ def publish_keeps_an_existing_file(site):
 
 @test
 def publish_loses_the_race(site):
-    # Nova makes the base file while we are at the digest: a slow sha512sum stands for a large image.
-    tools = os.path.join(site.root, "bin")
-    os.makedirs(tools)
+    # Nova makes the base file while we are at the digest: a slow tool stands for a large image.
     made = f"{site.root}/made"
-    write(f"{tools}/sha512sum", f"#!/bin/sh\n/usr/bin/sha512sum\nprintf nova >'{made}'\nmv '{made}' \"../{NAME}\"\n".encode())
-    os.chmod(f"{tools}/sha512sum", 0o755)
+    tools = site.tools(openssl="exit 1", sha512sum=f"/usr/bin/sha512sum\nprintf nova >'{made}'\nmv '{made}' \"../{NAME}\"")
     site.put_part(BODY)
-    run = site.start("publish", env={"PATH": f"{tools}:{os.environ['PATH']}"}, **site.image())
+    run = site.publish(env={"PATH": tools})
     succeeded(run.end(), existing=True)
     assert read(site.base()) == b"nova" and site.left() == []
 
 
 @test
 def publish_can_be_interrupted(site):
-    tools = os.path.join(site.root, "bin")
-    os.makedirs(tools)
-    write(f"{tools}/sha512sum", b"#!/bin/sh\nexec sleep 60\n")
-    os.chmod(f"{tools}/sha512sum", 0o755)
+    tools = site.tools(openssl="exit 1", sha512sum="exec sleep 60")
     site.put_part(BODY)
-    run = site.start("publish", env={"PATH": f"{tools}:{os.environ['PATH']}"}, **site.image())
+    run = site.publish(env={"PATH": tools})
     run.wait_for("progress")
     run.close_input()
     failed(run.end(5), "interrupted")

@@ -12,19 +12,23 @@ public struct ByHand: Sendable {
     private let peerNetwork: String
     private let catalog: any ImageCatalog
     private let hosts: any HostOperations
-    private let inspection: ImageInspection
+    private let nova: NovaCaching<WallClock>?
+    /// Nil: bytes are not looked at, because nothing will be moved.
+    private let inspection: ImageInspection?
     private let logger: Logger
 
     /// `peerNetwork` is what the policy's fleet was read with, for messages.
     public init(
-        policy: Policy, limits: Limits, peerNetwork: String, catalog: any ImageCatalog, hosts: any HostOperations, logger: Logger
+        policy: Policy, limits: Limits, peerNetwork: String, catalog: any ImageCatalog, hosts: any HostOperations,
+        nova: NovaCaching<WallClock>? = nil, signatures: SignatureCheck? = nil, inspects: Bool = true, logger: Logger
     ) {
         self.policy = policy
         self.limits = limits
         self.peerNetwork = peerNetwork
         self.catalog = catalog
         self.hosts = hosts
-        self.inspection = ImageInspection(catalog: catalog)
+        self.nova = nova
+        self.inspection = inspects ? ImageInspection(catalog: catalog, signatures: signatures) : nil
         self.logger = logger
     }
 
@@ -70,12 +74,16 @@ public struct ByHand: Sendable {
     public func imagesOfRules() async throws(Refusal) -> [ImageFacts] {
         do throws(Failure) {
             let now = Date()
-            return try await catalog.images(named: nil).filter {
-                !policy.rules.decide($0, fleet: policy.fleet, now: now).placements.isEmpty
-            }
+            let (images, rivals) = try await RivalBook(catalog: catalog).list(for: policy.rules, at: now)
+            return images.filter { !policy.rules.decide($0, fleet: policy.fleet, now: now, among: rivals).placements.isEmpty }
         } catch {
             throw Refusal(error)
         }
+    }
+
+    /// All that the catalogue has.
+    public func allImages() async throws(Refusal) -> [ImageFacts] {
+        do throws(Failure) { return try await catalog.images(named: nil) } catch { throw Refusal(error) }
     }
 
     // MARK: - Plan and execute
@@ -83,9 +91,23 @@ public struct ByHand: Sendable {
     /// One plan an image, made after a survey of the hosts concerned. Throws where an image may not be cached at all, and where a proxy has no address that
     /// the others could copy from: before anything moves.
     public func plans(for images: [ImageFacts], targets: Targets) async throws(Refusal) -> [Plan] {
+        try await planned(for: images, targets: targets).plans
+    }
+
+    /// Plans, and what they were made from.
+    public struct Planned: Sendable {
+        public var plans: [Plan]
+        public var observed: [HostName: HostObservation]
+        /// The same plans as they would be if no window were closed.
+        public var withoutWindows: [Plan]
+    }
+
+    /// As above. `isOffline`: no host is asked; each counts as if no base file lay there.
+    public func planned(for images: [ImageFacts], targets: Targets, isOffline: Bool = false) async throws(Refusal) -> Planned {
+        let rivals = targets == .rules ? try await rivals() : nil
         let decisions = images.map { image in
             switch targets {
-            case .rules: policy.rules.decide(image, fleet: policy.fleet, now: Date())
+            case .rules: policy.rules.decide(image, fleet: policy.fleet, now: Date(), among: rivals)
             case .everyHost(let via): RuleSet.byHand(image, fleet: policy.fleet, via: via)
             }
         }
@@ -93,15 +115,31 @@ public struct ByHand: Sendable {
             decision.refusal.map { "image \(decision.image.id) (\(decision.image.name.printable)): \($0)" }
         }
         if targets != .rules, !refusals.isEmpty { throw .failed(Failure(.permanent, refusals.joined(separator: "\n"))) }
-        let wanted = Set(decisions.flatMap { $0.placements.filter { $0.mode == .enforce }.map(\.host) })
-        let observed = await HostObserver(hosts: hosts, forks: limits.forks).observe(policy.fleet.hosts.filter { wanted.contains($0.name) })
-        var plans: [Plan] = []
+        let wanted = Set(
+            decisions.flatMap { decision in
+                let throughNova = decision.hostsThroughNova(policy.fleet, policy.defaults)
+                return decision.placements.filter { $0.mode == .enforce && !throughNova.contains($0.host) }.map(\.host)
+            })
+        let concerned = policy.fleet.hosts.filter { wanted.contains($0.name) }
+        let observed = isOffline ? Self.asIfEmpty(concerned) : await HostObserver(hosts: hosts, forks: limits.forks).observe(concerned)
+        let now = Date()
+        var (plans, withoutWindows): ([Plan], [Plan]) = ([], [])
         for decision in decisions {
-            let plan = Planner.plan(decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults, touchesFreshFiles: true)
-            plans.append(try await inspected(plan))
-        }
-        for plan in plans {
-            let violations = PlanCheck.violations(plan, fleet: policy.fleet, observed: observed)
+            // Nothing is asked of these hosts themselves: Nova touches what is there and fetches what is not.
+            let throughNova = decision.hostsThroughNova(policy.fleet, policy.defaults).map {
+                ($0, HostObservation.told(since: nil, isDue: false))
+            }
+            let observed = observed.merging(throughNova) { $1 }
+            let plan = try await inspected(
+                Planner.plan(
+                    decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults, touchesFreshFiles: true, now: now))
+            plans.append(plan)
+            withoutWindows.append(
+                plan.waitsForWindow
+                    ? Planner.plan(decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults, touchesFreshFiles: true)
+                    : plan)
+            // A plan whose image nobody looked into is only shown.
+            let violations = inspection == nil ? [] : PlanCheck.violations(plan, fleet: policy.fleet, observed: observed)
             guard violations.isEmpty else {
                 throw .failed(Failure(.permanent, "plan of image \(plan.image.id) is not sound: \(violations.joined(separator: "; "))"))
             }
@@ -111,13 +149,30 @@ public struct ByHand: Sendable {
             throw .failed(Failure(.permanent, proxies.sorted { $0.name < $1.name }.map(noPeerAddress).joined(separator: "\n")))
         }
         if Task.isCancelled { throw .failed(Failure(.cancelled, "told to stop before anything was moved")) }
-        return plans
+        return Planned(plans: plans, observed: observed, withoutWindows: withoutWindows)
+    }
+
+    private static func asIfEmpty(_ hosts: [ForecacheModel.Host]) -> [HostName: HostObservation] {
+        let now = Date()
+        // Nobody asked which tools are there: what is missing, `doctor` and a plan that asks say.
+        let empty = hosts.map { HostSurvey(host: $0.name, surveyedAt: now, tools: ["curl", "qemu-img", "sha256sum", "sha512sum"]) }
+        return Dictionary(empty.map { ($0.host, .surveyed($0)) }) { first, _ in first }
+    }
+
+    /// All images of Glance where a rule takes only the newest of them; else none is asked for.
+    func rivals() async throws(Refusal) -> Rivals? {
+        guard policy.rules.selects else { return nil }
+        do throws(Failure) {
+            return try await RivalBook(catalog: catalog).list(for: policy.rules, at: Date()).rivals
+        } catch {
+            throw Refusal(error)
+        }
     }
 
     private func inspected(_ plan: Plan) async throws(Refusal) -> Plan {
-        guard plan.movesBytes else { return plan }
+        guard let inspection else { return plan }
         do throws(Failure) {
-            return try await inspection.refusal(of: plan.image).map { plan.refusing($0) } ?? plan
+            return try await inspection.inspected(plan)
         } catch {
             throw Refusal(error)
         }
@@ -133,13 +188,15 @@ public struct ByHand: Sendable {
     /// Executes plans, `imagesAtOnce` side by side; hosts at once are bounded by the plans' and the program's forks. When the task is cancelled, transfers end
     /// with nothing but a temporary left behind, and what was not done is `skipped`.
     public func execute(_ plans: [Plan], report: @escaping @Sendable (ExecutionReport) -> Void) async -> [Outcome] {
-        let executor = PlanExecutor(hosts: hosts, catalog: catalog, forks: Forks(limits.forks), clock: WallClock(), logger: logger)
+        let executor = PlanExecutor(
+            hosts: hosts, catalog: catalog, nova: nova, forks: Forks(limits.forks), imagesPerSite: limits.imagesPerSite, clock: WallClock(),
+            logger: logger)
         let atOnce = Forks(limits.imagesAtOnce)
         let outcomes = await withTaskGroup(of: [Outcome].self) { group in
             for plan in plans {
                 group.addTask {
                     // Cancelled while waiting: every step of the plan was skipped.
-                    let outcomes = try? await atOnce.run { () async throws(Failure) in
+                    let outcomes = try? await atOnce.run(priority: plan.sites.map(\.priority).max() ?? 0) { () async throws(Failure) in
                         await executor.execute(plan, fleet: policy.fleet, report: { report($0.withStops) })
                     }
                     return outcomes ?? plan.steps(where: { _ in true }, skippedFor: Outcome.stopReason)
@@ -160,13 +217,24 @@ extension Plan {
     }
 
     /// An outcome for every host that `touchesOnly` passes over.
-    public var leftAlone: [Outcome] { steps(where: \.bringsBytes, skippedFor: "no base file there; 'forecache cache' brings it") }
+    public var leftAlone: [Outcome] {
+        steps(
+            where: \.bringsBytes, skippedFor: "no base file there; 'forecache cache' brings it",
+            throughNova: "only Nova knows what lies there; 'forecache cache' has it touch that, or fetch it")
+    }
 
-    fileprivate func steps(where isConcerned: (Step) -> Bool, skippedFor reason: String) -> [Outcome] {
+    fileprivate func steps(where isConcerned: (Step) -> Bool, skippedFor reason: String, throughNova: String? = nil) -> [Outcome] {
         sites.flatMap { site in
-            site.steps.filter(isConcerned).map {
+            let reason = site.via == .novaAPI ? throughNova ?? reason : reason
+            return site.steps.filter(isConcerned).map {
                 Outcome(image: image.id, site: site.site, host: $0.host, kind: .skipped, reason: reason)
             }
+        }
+    }
+
+    fileprivate var waitsForWindow: Bool {
+        steps.contains {
+            if case .none(.waiting) = $0.action { true } else { false }
         }
     }
 
@@ -174,7 +242,8 @@ extension Plan {
         steps.compactMap {
             switch $0.action {
             case .copy(let source, _): source
-            case .fetch, .touch, .none: nil
+            // The planner gives nobody's place to a host without such an address.
+            case .fetch, .relay, .touch, .none: nil
             }
         }
     }
@@ -183,7 +252,7 @@ extension Plan {
 extension Step {
     fileprivate var bringsBytes: Bool {
         switch action {
-        case .fetch, .copy: true
+        case .fetch, .copy, .relay: true
         case .touch, .none: false
         }
     }

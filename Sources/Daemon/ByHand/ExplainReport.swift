@@ -1,6 +1,6 @@
 public import ForecacheModel
 public import FoundationEssentials
-import Rules
+public import Rules
 
 /// `explain`.
 public struct ExplainReport: Encodable, Sendable {
@@ -34,6 +34,13 @@ public struct ExplainReport: Encodable, Sendable {
         /// The conditions that decided; for a rule that did not match, what single change of the image would make it match.
         public var reasons: [String]
         public var placements: Int
+        /// Every condition with the value that was compared, whether it decided or not.
+        public var conditions: Finding
+        /// What follows from the match; part of `reasons`, and not in the JSON by itself.
+        public var consequences: [String]
+        public var changes: [String]
+
+        private enum CodingKeys: CodingKey { case rule, file, line, matched, reasons, placements, conditions, changes }
     }
 
     public struct Row: Encodable, Sendable {
@@ -50,8 +57,9 @@ public struct ExplainReport: Encodable, Sendable {
         public var role: RoleName
         public var wanted: Int
         public var hosts: Int
-        /// The rules that win there.
+        /// The rules that win there, and those that want it there, too.
         public var rules: [String]
+        public var losers: [String]
     }
 
     public var image: Image
@@ -67,11 +75,13 @@ public struct ExplainReport: Encodable, Sendable {
     init(_ explanation: Explanation, fleet: Fleet) {
         let decision = explanation.decision
         image = Image(decision.image)
-        rules = zip(decision.rules, explanation.changes).map { verdict, changes in
+        rules = decision.rules.indices.map { index in
+            let (verdict, changes) = (decision.rules[index], explanation.changes[index])
             let advice = changes.isEmpty ? [] : ["one change would make it match: \(changes.joined(separator: ", or "))"]
             return Rule(
                 rule: verdict.rule, file: verdict.file, line: verdict.line, matched: verdict.matched, reasons: verdict.reasons + advice,
-                placements: verdict.placements)
+                placements: verdict.placements, conditions: explanation.findings[index], consequences: explanation.consequences[index],
+                changes: changes)
         }
         placements = decision.placements.map { placement in
             var reasons = placement.reasons
@@ -86,7 +96,9 @@ public struct ExplainReport: Encodable, Sendable {
         } else if decision.rules.isEmpty {
             whyNowhere = "there are no rules"
         } else {
-            whyNowhere = decision.rules.contains(where: \.matched) ? "no host is a target of the rules that match" : "no rule matches"
+            let matching = rules.filter(\.matched)
+            let said = matching.prefix(3).map { "rule \($0.rule) matches, but \($0.consequences.joined(separator: "; "))" }
+            whyNowhere = matching.isEmpty ? "no rule matches" : said.joined(separator: "; ")
         }
     }
 
@@ -96,7 +108,8 @@ public struct ExplainReport: Encodable, Sendable {
             Dictionary(grouping: site.hosts, by: \.role).sorted { $0.key < $1.key }.map { role, hosts in
                 let here = hosts.compactMap { wanted[$0.name] }
                 let rules = Set(here.map { $0.mode == .dryRun ? "\($0.rule) (dry-run)" : $0.rule }).sorted()
-                return Reach(site: site.name, role: role, wanted: here.count, hosts: hosts.count, rules: rules)
+                let losers = Set(here.flatMap(\.alsoWantedBy)).sorted()
+                return Reach(site: site.name, role: role, wanted: here.count, hosts: hosts.count, rules: rules, losers: losers)
             }
         }
     }

@@ -19,11 +19,10 @@ public struct Hands: Sendable {
         let named = proxyHost.map { HostName($0) } ?? playbook.proxyHost
         let usesProxy = playbook.usesProxy == true || proxyHost != nil
         self.via = via ?? (usesProxy ? .proxy : nil)
-        if let via, via == .relay || via == .novaAPI {
-            throw .usage("--via \(via.rawValue) is not available in this version yet; use direct or proxy")
-        }
         if let forks, forks < 1 { throw .usage("--forks must be at least 1") }
-        if proxyHost != nil, via == .direct { throw .usage("--proxy-host goes with --via proxy, not with --via direct") }
+        if proxyHost != nil, let via, via == .direct || via == .novaAPI {
+            throw .usage("--proxy-host goes with --via proxy, not with --via \(via.rawValue)")
+        }
         self.images = playbook.images
         self.proxyHost = named
         self.forks = forks

@@ -53,6 +53,15 @@ public struct PlanReport: Encodable, Sendable {
     }
 
     public var images: [Image]
+    /// Left out where nobody summed up.
+    public var totals: PlanTotals?
+    public var noLongerWanted: [NoLongerWanted]?
+
+    public init(_ review: PlanReview) {
+        self.init(review.plans)
+        totals = review.totals
+        noLongerWanted = review.noLongerWanted
+    }
 
     public init(_ plans: [Plan]) {
         images = plans.map { plan in
@@ -72,6 +81,7 @@ public struct PlanReport: Encodable, Sendable {
         switch action {
         case .fetch: "glance"
         case .copy(let source, _): source.rawValue
+        case .relay(let choices, _): choices.first?.rawValue
         case .touch, .none: nil
         }
     }
@@ -116,12 +126,16 @@ public struct SurveyReport: Encodable, Sendable {
                             name: $0.name, image: images[$0.name], bytes: $0.bytes, allocatedBytes: $0.allocatedBytes,
                             ageSeconds: Int($0.ageSeconds))
                     }, error: nil)
-            case .unreachable(let reason):
-                Row(
-                    site: host.site, host: host.name, reachable: false, ttlSeconds: nil, format: nil, imagesType: nil, freeBytes: nil,
-                    clockSkewSeconds: nil, baseFiles: [], error: reason)
+            case .told: Self.unreachable(host, "left to Nova")
+            case .unreachable(let reason): Self.unreachable(host, reason)
             }
         }
+    }
+
+    private static func unreachable(_ host: Host, _ reason: String) -> Row {
+        Row(
+            site: host.site, host: host.name, reachable: false, ttlSeconds: nil, format: nil, imagesType: nil, freeBytes: nil,
+            clockSkewSeconds: nil, baseFiles: [], error: reason)
     }
 }
 

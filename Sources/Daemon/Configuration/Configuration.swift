@@ -2,7 +2,7 @@ public import ForecacheModel
 public import Planning
 
 /// `forecache.yaml` as a value; deploy/forecache.example.yaml explains every key. Paths are absolute, `~` is expanded.
-public struct Configuration: Sendable {
+public struct Configuration: Hashable, Sendable {
     /// clouds.yaml entry; nil: the `OS_*` environment.
     public var cloud: String?
     public var notifications: Notifications?
@@ -14,6 +14,12 @@ public struct Configuration: Sendable {
     /// Share of the TTL at which a base file is touched again.
     public var refreshFraction = 0.6
     public var resyncSeconds = 600
+    /// `reload.max_new_placements`: a change of the files that wants more new placements waits for approval; nil: none does.
+    public var maxNewPlacements: Int?
+    /// Only images with a valid `img_signature` are handed to hosts.
+    public var verifiesSignatures = false
+    /// Directory of the signers' certificates, `<uuid>.pem`; nil: they are asked of Barbican.
+    public var signatureCertificates: String?
     public var ssh = SSHSettings()
     public var node = Node()
     public var peer = Peer()
@@ -24,28 +30,33 @@ public struct Configuration: Sendable {
     public init() {}
 
     /// Where notifications come from.
-    public struct Notifications: Sendable {
+    public struct Notifications: Hashable, Sendable {
         /// oslo `transport_url`.
         public var url: Secret
         /// `control_exchange` of the publishers.
         public var exchanges = ["glance"]
         public var topics = ["notifications"]
         public var queue = "forecache"
-        public var prefetch = 100
+        public var prefetch = 1000
+        /// Where Nova's versioned notifications come, which tell how `via: nova-api` ends.
+        public var novaExchange = "nova"
+        public var novaTopic = "versioned_notifications"
     }
 
     /// The nodes' own layout; the defaults are TripleO's.
-    public struct Node: Sendable {
+    public struct Node: Hashable, Sendable {
         public var cacheDirectory = "/var/lib/nova/instances/_base"
         /// uid:gid of Nova on the hosts.
         public var owner = "42436:42436"
         /// Nova's container; nil (`none` in the file) where Nova is not containerised.
         public var container: String? = "nova_compute"
         public var containerCLI = "podman"
+        /// What base files are made of.
+        public var format = WantedFormat.auto
     }
 
     /// How hosts copy from each other: the cold-migration account.
-    public struct Peer: Sendable {
+    public struct Peer: Hashable, Sendable {
         public var user = "nova_migration"
         /// Path of the private key on the hosts.
         public var identity = "/etc/nova/migration/identity"
@@ -57,7 +68,7 @@ public struct Configuration: Sendable {
         public var hostKeyChecking = HostKeyChecking.strict
     }
 
-    public struct Listen: Sendable {
+    public struct Listen: Hashable, Sendable {
         public var host = "127.0.0.1"
         public var port = 9797
     }

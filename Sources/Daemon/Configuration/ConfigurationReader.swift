@@ -2,6 +2,7 @@ import ForecacheModel
 import FoundationEssentials
 import Planning
 import RabbitMQSource
+import Rules
 import StrictYAML
 
 /// Reads `forecache.yaml` strictly: every problem is noted with its place, and reading goes on.
@@ -10,6 +11,8 @@ struct ConfigurationReader {
     /// Relative paths count from the configuration file's own directory.
     let directory: String
     var problems = Problems()
+    /// Sites that are left to Nova, whose notifications tell how that ends.
+    private var novaSites: [Place] = []
 
     init(file: String, files: OperatorFiles) {
         self.files = files
@@ -31,12 +34,24 @@ struct ConfigurationReader {
         configuration.ttl = keys.take("ttl").flatMap { ttl($0) } ?? configuration.ttl
         configuration.refreshFraction = keys.take("refresh").flatMap { refresh($0) } ?? configuration.refreshFraction
         set(&configuration.resyncSeconds, keys.take("resync")) { Self.duration("resync", of: $0, atLeast: 10, &$1) }
+        set(&configuration.verifiesSignatures, keys.take("verify_signatures")) { $0.bool("verify_signatures", &$1) }
+        if let value = keys.take("signature_certificates") {
+            configuration.signatureCertificates = value.string("signature_certificates", &problems).map { path($0) }
+            if !configuration.verifiesSignatures {
+                problems.add(value.place, "signature_certificates counts with 'verify_signatures: true' only")
+            }
+        }
+        configuration.maxNewPlacements = keys.take("reload").flatMap { reload($0) }
         configuration.ssh = keys.take("ssh").flatMap { ssh($0) } ?? configuration.ssh
         configuration.node = keys.take("node").flatMap { node($0) } ?? configuration.node
         configuration.peer = keys.take("peer").flatMap { peer($0) } ?? configuration.peer
         set(&configuration.state, keys.take("state")) { $0.string("state", &$1) }
         configuration.state = path(configuration.state)
         configuration.status = keys.take("status").flatMap { status($0) } ?? configuration.status
+        if configuration.notifications == nil, let site = novaSites.first {
+            problems.add(
+                site, "via nova-api hears how hosts end through Nova's notifications: add 'notifications' with oslo's transport_url")
+        }
         set(&configuration.limits, keys.take("limits")) { LimitKeys.read($0, &$1) }
         keys.finish(&problems)
         return configuration
@@ -58,6 +73,12 @@ struct ConfigurationReader {
         let queue = keys.take("queue")
         set(&settings.queue, queue) { $0.string("notifications.queue", &$1) }
         set(&settings.prefetch, keys.take("prefetch")) { $0.integer("notifications.prefetch", in: 1...10_000, &$1) }
+        if let nova = keys.take("nova"), var keys = Mapping(nova, "notifications.nova", &problems) {
+            set(&settings.novaExchange, keys.take("exchange")) { $0.string("notifications.nova.exchange", &$1) }
+            set(&settings.novaTopic, keys.take("topic")) { $0.string("notifications.nova.topic", &$1) }
+            checkNames([settings.novaExchange, settings.novaTopic], "notifications.nova", at: nova.place)
+            keys.finish(&problems)
+        }
         keys.finish(&problems)
         checkNames(settings.exchanges, "notifications.exchanges", at: (exchanges ?? value).place)
         checkNames(settings.topics, "notifications.topics", at: (topics ?? value).place)
@@ -115,26 +136,17 @@ struct ConfigurationReader {
             }
             var site = SiteSettings()
             site.group = keys.take("group")?.string("group", &problems)
-            site.deliver.via = keys.take("via").flatMap { via($0) }
+            site.deliver = DeliveryReader.read(&keys, "site \(entry.key)", &problems)
             site.forks = keys.take("forks")?.integer("forks", in: 1...10_000, &problems)
             site.glance = keys.take("glance")?.string("glance", &problems)
             site.seed = keys.take("seed")?.string("seed", &problems).map { HostName($0) }
             site.keepFreeBytes = keys.take("keep_free")?.bytes("keep_free", &problems)
-            for later in ["fan_out", "rate_limit", "window", "aggregate"] { refuse(keys.take(later), later) }
+            site.aggregate = keys.take("aggregate")?.string("aggregate", &problems)
             keys.finish(&problems)
+            if site.deliver.via == .novaAPI { novaSites.append(entry.keyPlace) }
             settings[SiteName(entry.key)] = site
         }
         return settings
-    }
-
-    private mutating func via(_ value: Value) -> Via? {
-        guard let via = value.word("via", as: Via.self, &problems) else { return nil }
-        switch via {
-        case .direct, .proxy: return via
-        case .relay, .novaAPI:
-            problems.add(value.place, "via '\(via.rawValue)' is not available in this version yet; use direct or proxy")
-            return nil
-        }
     }
 
     private mutating func ttl(_ value: Value) -> TTLDefaults? {
@@ -169,6 +181,12 @@ struct ConfigurationReader {
         return percent / 100
     }
 
+    private mutating func reload(_ value: Value) -> Int? {
+        guard var keys = Mapping(value, "reload", &problems) else { return nil }
+        defer { keys.finish(&problems) }
+        return keys.require("max_new_placements", &problems)?.integer("reload.max_new_placements", in: 0...10_000_000, &problems)
+    }
+
     private mutating func ssh(_ value: Value) -> SSHSettings? {
         guard var keys = Mapping(value, "ssh", &problems) else { return nil }
         var ssh = files.sshDefaults
@@ -198,19 +216,9 @@ struct ConfigurationReader {
         }
         set(&node.container, keys.take("container")) { $0.string("node.container", &$1).map { $0 == "none" ? nil : $0 } }
         set(&node.containerCLI, keys.take("container_cli")) { $0.string("node.container_cli", &$1) }
-        if let format = keys.take("format") { checkFormat(format) }
+        set(&node.format, keys.take("format")) { $0.word("node.format", as: WantedFormat.self, &$1) }
         keys.finish(&problems)
         return node
-    }
-
-    private mutating func checkFormat(_ value: Value) {
-        switch value.string("node.format", &problems) {
-        case nil, "original": break
-        case "auto", "raw":
-            problems.add(
-                value.place, "node.format \(value.kind) is not available in this version yet; use original (Glance's bytes as they are)")
-        default: problems.add(value.place, "node.format must be original, not \(value.kind)")
-        }
     }
 
     private mutating func peer(_ value: Value) -> Configuration.Peer? {
@@ -255,10 +263,6 @@ struct ConfigurationReader {
         guard let seconds = value.seconds(what, &problems) else { return nil }
         if seconds < atLeast { problems.add(value.place, "\(what) must be at least \(atLeast) s, not \(value.kind)") }
         return seconds
-    }
-
-    private mutating func refuse(_ value: Value?, _ key: String) {
-        if let value { problems.add(value.place, "'\(key)' is not available in this version yet; remove it") }
     }
 
     private mutating func paths(_ value: Value?, _ what: String) -> [String]? {

@@ -5,8 +5,13 @@ import StrictYAML
 /// The operator's files as the service reads them: bounded, in name order, with a reason where one cannot be read.
 struct OperatorFiles: Sendable {
     let home: String
+    /// Told of everything that is looked at.
+    let journal: FilesRead?
 
-    init(environment: [String: String]) { home = environment["HOME"] ?? "/" }
+    init(environment: [String: String], journal: FilesRead? = nil) {
+        home = environment["HOME"] ?? "/"
+        self.journal = journal
+    }
 
     static func parent(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
@@ -22,12 +27,14 @@ struct OperatorFiles: Sendable {
     }
 
     func text(_ path: String) -> Result<String, Failure> {
+        journal?.willRead(path)
         guard let data = FileManager.default.contents(atPath: path) else {
             return .failure(Failure(.permanent, "cannot read \(path): \(reasonUnreadable(path))"))
         }
         guard data.count <= Value.largestFileBytes, let text = String(validating: data, as: UTF8.self) else {
             return .failure(Failure(.permanent, "cannot read \(path): not UTF-8 text of at most \(Value.largestFileBytes) bytes"))
         }
+        journal?.didRead(path, text)
         return .success(text)
     }
 
@@ -86,6 +93,7 @@ struct OperatorFiles: Sendable {
     }
 
     func isDirectory(_ path: String) -> Bool {
+        journal?.willRead(path)
         var isDirectory = false
         return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory
     }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Daemon
 import ForecacheModel
-import Planning
 
 struct CacheCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -17,35 +16,24 @@ struct CacheCommand: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var delivery: DeliveryOptions
+    @OptionGroup var progress: ProgressOptions
 
     @Flag(help: "Print the plan; change nothing.")
     var check = false
 
     func run() async throws {
         try await refusing { () async throws(Refusal) in
-            let (work, images, output, check) = (try HandWork(common, delivery), image, common.output, check)
-            try await stoppable { () async throws(Refusal) in
-                let plans = try await work.plans(for: images)
-                if check { return try tell(plans: plans, output) }
-                try tell(await work.execute(plans), output)
+            let (images, output) = (image, common.output)
+            if check {
+                let (common, delivery) = (common, delivery)
+                return try await stoppable { () async throws(Refusal) in
+                    try tell(try await HandWork.review(common, delivery, images), output)
+                }
             }
-        }
-    }
-}
-
-struct PlanCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "plan", abstract: "What would be done and why; changes nothing.")
-
-    @Argument(help: "Image id, or a name that is unique; all that the rules want, without it.")
-    var image: [String] = []
-
-    @OptionGroup var common: CommonOptions
-    @OptionGroup var delivery: DeliveryOptions
-
-    func run() async throws {
-        try await refusing { () async throws(Refusal) in
-            let (work, images, output) = (try HandWork(common, delivery), image, common.output)
-            try await stoppable { () async throws(Refusal) in try tell(plans: try await work.plans(for: images), output) }
+            let work = try HandWork(common, delivery, progress: progress.progress)
+            try await stoppable { () async throws(Refusal) in
+                try tell(await work.execute(try await work.plans(for: images)), output)
+            }
         }
     }
 }
@@ -58,33 +46,15 @@ struct RefreshCommand: AsyncParsableCommand {
     var image: [String] = []
 
     @OptionGroup var common: CommonOptions
+    @OptionGroup var progress: ProgressOptions
 
     func run() async throws {
         try await refusing { () async throws(Refusal) in
-            let (work, images, output) = (try HandWork(common), image, common.output)
+            let (work, images, output) = (try HandWork(common, progress: progress.progress), image, common.output)
             try await stoppable { () async throws(Refusal) in
                 try tell(await work.refresh(try await work.plans(for: images)), output)
             }
         }
-    }
-}
-
-private func tell(plans: [Plan], _ output: OutputFormat) throws(Refusal) {
-    let report = PlanReport(plans)
-    switch output {
-    case .json: try answer(json: report)
-    case .text:
-        for image in report.images {
-            answer("image \(image.id) (\(image.name.printable))")
-            let rows = image.placements.map { row in
-                [
-                    row.action, row.site.rawValue, row.role.rawValue, row.host.rawValue, row.source ?? "-", row.rule,
-                    row.reasons.joined(separator: "; "),
-                ]
-            }
-            answer(table(["ACTION", "SITE", "ROLE", "HOST", "FROM", "RULE", "WHY"], rows))
-        }
-        answer("\(report.images.count) images, \(report.images.flatMap(\.placements).count { $0.action != "none" }) changes planned")
     }
 }
 

@@ -11,6 +11,9 @@ struct EventsCommand: AsyncParsableCommand {
     @Option(help: "End after so many.")
     var count: Int?
 
+    @Option(help: "Append each notification to this file as a line of JSON, for 'forecache replay'. It holds names, tags and owners.")
+    var record: String?
+
     func validate() throws {
         if let count, count < 1 { throw ValidationError("--count must be at least 1") }
     }
@@ -19,8 +22,9 @@ struct EventsCommand: AsyncParsableCommand {
         try await refusing { () async throws(Refusal) in
             let feed = EventFeed(setup: try common.setup(), logger: common.logger())
             let (output, count) = (common.output, count)
+            let record = try record.map { (path) throws(Refusal) in try EventRecord(path) }
             try await stoppable { () async throws(Refusal) in
-                try await feed.run(most: count, note: { say($0) }) { line in show(line, output) }
+                try await feed.run(most: count, record: record, note: { say($0) }) { line in show(line, output) }
             }
         }
     }

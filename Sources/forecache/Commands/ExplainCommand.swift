@@ -1,6 +1,7 @@
 import ArgumentParser
 import Daemon
 import ForecacheModel
+import Rules
 
 struct ExplainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -45,16 +46,38 @@ struct ExplainCommand: AsyncParsableCommand {
         if !image.tags.isEmpty { facts.append("tags \(image.tags.prefix(20).map(\.printable).joined(separator: ", "))") }
         answer("image \(image.id) (\(image.name.printable)): \(facts.joined(separator: "; "))")
         if let why = report.whyNowhere { answer("wanted nowhere: \(why)") }
-        for rule in report.rules {
-            let hosts = rule.placements == 1 ? "1 host" : "\(rule.placements) hosts"
-            answer("├─ rule \(rule.rule) (\(rule.file):\(rule.line)): \(rule.matched ? "matched, \(hosts)" : "did not match")")
-            for reason in rule.reasons { answer("│     \(reason)") }
-        }
+        for rule in report.rules { tell(rule) }
         answer("└─ sites")
         for reach in report.reach {
             let hosts = reach.wanted == 0 ? "on none of \(reach.hosts)" : "on \(reach.wanted) of \(reach.hosts) hosts"
             let rules = reach.rules.isEmpty ? "" : ", by rule \(reach.rules.joined(separator: ", "))"
-            answer("      \(reach.site.rawValue.printable), role \(reach.role.rawValue.printable): \(hosts)\(rules)")
+            let losers = reach.losers.isEmpty ? "" : " (also wanted by \(reach.losers.joined(separator: ", ")))"
+            let why = reach.wanted == 0 && !report.placements.isEmpty ? ": no rule that matches wants it there" : ""
+            answer("      \(reach.site.rawValue.printable), role \(reach.role.rawValue.printable): \(hosts)\(rules)\(losers)\(why)")
+        }
+    }
+
+    private func tell(_ rule: ExplainReport.Rule) {
+        let hosts = rule.placements == 1 ? "1 host" : "\(rule.placements) hosts"
+        answer("├─ rule \(rule.rule) (\(rule.file):\(rule.line)): \(rule.matched ? "matched, \(hosts)" : "did not match")")
+        tell(rule.conditions, indent: "│  ")
+        for consequence in rule.consequences { answer("│  → \(consequence)") }
+        if !rule.changes.isEmpty { answer("│  one change would make it match: \(rule.changes.joined(separator: ", or "))") }
+    }
+
+    /// One line a condition; what holds is marked by ✓, what does not by ✗, and what was too long to be compared by ?.
+    private func tell(_ finding: Finding, indent: String) {
+        let mark =
+            switch finding.holds {
+            case true?: "✓"
+            case false?: "✗"
+            case nil: "?"
+            }
+        switch finding.part {
+        case .condition: answer("\(indent)\(mark) \(finding.text)")
+        case .all, .any, .not:
+            answer("\(indent)\(mark) \(finding.part.rawValue)\(finding.text.isEmpty ? "" : ": \(finding.text)")")
+            for part in finding.parts { tell(part, indent: indent + "   ") }
         }
     }
 }

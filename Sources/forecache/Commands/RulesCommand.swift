@@ -7,7 +7,7 @@ import StrictYAML
 struct RulesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rules", abstract: "Rule files: check and test them before they are used.",
-        subcommands: [RulesLintCommand.self, RulesTestCommand.self])
+        subcommands: [RulesLintCommand.self, RulesTestCommand.self, RulesSchemaCommand.self])
 }
 
 struct RulesLintCommand: AsyncParsableCommand {
@@ -35,8 +35,8 @@ struct RulesLintCommand: AsyncParsableCommand {
     }
 
     private func lint() throws(Refusal) {
-        let (rules, fleet) = try read()
-        let warnings = RuleLint.warnings(in: rules, fleet: fleet)
+        let (rules, fleet, context) = try read()
+        let warnings = RuleLint.warnings(in: rules, fleet: fleet, context: context)
         switch common.output {
         case .json: try answer(json: LintReport(rules: rules.rules.count, problems: [], warnings: warnings.rows))
         case .text:
@@ -46,19 +46,28 @@ struct RulesLintCommand: AsyncParsableCommand {
         if strict, !warnings.isEmpty { throw .incomplete(78) }
     }
 
-    private func read() throws(Refusal) -> (RuleSet, Fleet?) {
+    private func read() throws(Refusal) -> (RuleSet, Fleet?, LintContext?) {
         if path.isEmpty {
             let setup = try common.setup()
-            return (setup.rules, setup.fleet.hosts.isEmpty ? nil : setup.fleet)
+            return (setup.rules, setup.fleet.hosts.isEmpty ? nil : setup.fleet, setup.lintContext)
         }
         let (rules, unread) = Setup.readRules(at: path, environment: common.environment)
         guard unread.isEmpty else { throw .invalid(unread) }
-        guard !common.inventory.isEmpty || common.config != nil else { return (rules, nil) }
-        let fleet = try common.setup().fleet
+        guard !common.inventory.isEmpty || common.config != nil else { return (rules, nil, nil) }
+        let setup = try common.setup()
+        let fleet = setup.fleet.hosts.isEmpty ? nil : setup.fleet
         let problems = RuleLint.problems(in: rules, fleet: fleet)
         guard problems.isEmpty else { throw .invalid(problems) }
-        return (rules, fleet)
+        return (rules, fleet, setup.lintContext)
     }
+}
+
+struct RulesSchemaCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "schema", abstract: "The JSON Schema of rule files, for editors and other validators.",
+        discussion: "For editors with the YAML language server: begin a rule file with '# yaml-language-server: $schema=PATH'.")
+
+    func run() async throws { write(RuleSchema.text, to: 1) }
 }
 
 /// `rules lint --output json`.

@@ -10,11 +10,13 @@ struct StatusCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await refusing { () async throws(Refusal) in
-            let setup = try common.setup()
+            let setup = try common.setup(looksAtLedgerOnly: true)
             let report = try await StatusQuery(setup: setup).report()
             switch common.output {
             case .json: try answer(json: report)
-            case .text: answer(text(report))
+            case .text:
+                if let state = report.policy.state, state != .applied || !report.policy.atRestart.isEmpty { answer(report.policy.sentence) }
+                answer(text(report))
             }
         }
     }
@@ -23,7 +25,8 @@ struct StatusCommand: AsyncParsableCommand {
         let rows = report.images.flatMap { image in
             image.placements.map { row in
                 [
-                    image.name, row.site.rawValue, row.host.rawValue, row.state.rawValue, row.ageSeconds.map(durationText) ?? "-",
+                    image.name, row.site.rawValue, row.host.rawValue, row.isAtRisk ? "\(row.state.rawValue), at risk" : row.state.rawValue,
+                    row.ageSeconds.map(durationText) ?? "-",
                     row.expiresAt.map(RFC3339.text) ?? "-", row.refreshAt.map(RFC3339.text) ?? "-", row.rule,
                     row.error ?? "",
                 ]

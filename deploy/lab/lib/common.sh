@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # What every part uses: talk, settings, waiting, and processes that are ended only if they are really ours.
 
-ALL_PARTS=rabbitmq,keystone,glance,nodes
+ALL_PARTS=rabbitmq,keystone,glance,nodes,nova
+# Nova is heavy, and few need it.
+DEFAULT_PARTS=rabbitmq,keystone,glance,nodes
 
 say() { printf 'lab: %s\n' "$*"; }
 
@@ -14,21 +16,35 @@ fail() {
 load_settings() {
     mkdir -p "$STATE" "$STATE/log" "$STATE/pids" "$STATE/bin"
     chmod 0711 "$STATE"
-    PARTS='' SITES='' TTL='' NODE_DISK=''
+    PARTS='' SITES='' TTL='' NODE_DISK='' WAN='' LAN=''
     # shellcheck source=/dev/null
     [ ! -e "$STATE/settings" ] || . "$STATE/settings"
+    if [ -n "$ASKED_COUNT" ]; then
+        [[ $ASKED_COUNT =~ ^[0-9]{1,2}$ ]] || fail "--hosts-per-site must be a number (got $ASKED_COUNT)"
+        ASKED_SITES=$(with_count "$ASKED_COUNT" "${ASKED_SITES:-${SITES:-dcn1:2,dcn2:2}}")
+    fi
     if [ -n "$ASKED_SITES" ] && [ -n "$SITES" ] && [ "$ASKED_SITES" != "$SITES" ] && any_node_alive; then
         fail "lab $NAME runs with sites $SITES: lab down first to have $ASKED_SITES"
     fi
     SITES=${ASKED_SITES:-${SITES:-dcn1:2,dcn2:2}}
     TTL=${ASKED_TTL:-${TTL:-86400}}
     NODE_DISK=${ASKED_DISK:-${NODE_DISK:-2G}}
+    WAN=${ASKED_WAN:-${WAN:-off}}
+    LAN=${ASKED_LAN:-${LAN:-off}}
     PARTS=$(merged_parts "$PARTS" "$ASKED_PARTS")
     check_settings
-    printf "PARTS='%s'\nSITES='%s'\nTTL='%s'\nNODE_DISK='%s'\n" "$PARTS" "$SITES" "$TTL" "$NODE_DISK" >"$STATE/settings"
+    printf "PARTS='%s'\nSITES='%s'\nTTL='%s'\nNODE_DISK='%s'\nWAN='%s'\nLAN='%s'\n" \
+        "$PARTS" "$SITES" "$TTL" "$NODE_DISK" "$WAN" "$LAN" >"$STATE/settings"
 }
 
-# Parts asked for later are added to those the lab has; a lab's first `up` without --parts means all.
+# with_count N SITES: the same sites with N hosts each.
+with_count() {
+    local entry all=''
+    for entry in ${2//,/ }; do all=$all,${entry%%:*}:$1; done
+    echo "${all#,}"
+}
+
+# Parts asked for later are added to those the lab has; a lab's first `up` without --parts means the default ones.
 merged_parts() {
     local part all=''
     for part in ${ALL_PARTS//,/ }; do
@@ -38,16 +54,19 @@ merged_parts() {
         case ",$ALL_PARTS," in *",$part,"*) ;; *) fail "unknown part $part (known: $ALL_PARTS)" ;; esac
     done
     all=${all#,}
-    echo "${all:-$ALL_PARTS}"
+    echo "${all:-$DEFAULT_PARTS}"
 }
 
 check_settings() {
     [[ $SITES =~ ^[a-z][a-z0-9]{0,11}:[0-9]{1,2}(,[a-z][a-z0-9]{0,11}:[0-9]{1,2})*$ ]] \
         || fail "--sites must look like dcn1:2,dcn2:2 (got $SITES)"
     [[ $TTL =~ ^[0-9]{1,9}$ ]] || fail "--ttl must be seconds (got $TTL)"
+    [[ $WAN =~ ^(off|[0-9.]{1,9}[kmg]?bit)$ ]] || fail "--wan must be a rate such as 200mbit, or off (got $WAN)"
+    [[ $LAN =~ ^(off|[0-9.]{1,9}[kmg]?bit)$ ]] || fail "--lan must be a rate such as 1gbit, or off (got $LAN)"
     [[ $NODE_DISK =~ ^[0-9]{1,6}[kKmMgG]?$ ]] || fail "--node-disk must be a size such as 512M or 2G (got $NODE_DISK)"
     if has_part glance && ! has_part keystone; then fail "glance needs keystone: --parts …,keystone,glance"; fi
     if has_part glance && ! has_part rabbitmq; then fail "glance needs rabbitmq: --parts …,rabbitmq,glance"; fi
+    if has_part nova && ! { has_part glance && has_part nodes; }; then fail "nova needs glance and nodes: --parts …,glance,nodes,nova"; fi
 }
 
 has_part() { case ",$PARTS," in *",$1,"*) return 0 ;; *) return 1 ;; esac; }

@@ -37,11 +37,13 @@ derive_addresses() {
     SLOT=$(cat "$STATE/slot")
     local base=$((21000 + 50 * SLOT))
     AMQP_PORT=$base AMQPS_PORT=$((base + 1)) DIST_PORT=$((base + 2)) EPMD_PORT=$((base + 3))
-    KEYSTONE_PORT=$((base + 4)) GLANCE_PORT=$((base + 5))
+    KEYSTONE_PORT=$((base + 4)) GLANCE_PORT=$((base + 5)) NOVA_PORT=$((base + 6)) PLACEMENT_PORT=$((base + 7))
     NET=10.$((20 + SLOT))
     SERVICE_IP=$NET.0.1
     KEYSTONE_URL=http://$SERVICE_IP:$KEYSTONE_PORT
     GLANCE_URL=http://$SERVICE_IP:$GLANCE_PORT
+    NOVA_URL=http://$SERVICE_IP:$NOVA_PORT
+    PLACEMENT_URL=http://$SERVICE_IP:$PLACEMENT_PORT
 }
 
 # each_site COMMAND…: calls it with SITE, NUMBER and COUNT set, in the order of --sites.
@@ -65,6 +67,28 @@ site_bridge_up() {
     [ -e "/sys/class/net/$BRIDGE" ] || ip link add "$BRIDGE" type bridge
     ip address replace "$NET.$NUMBER.1/24" dev "$BRIDGE"
     ip link set "$BRIDGE" up
+    [ "$WAN" = off ] || limit_to "$WAN" dev "$BRIDGE"
+}
+
+# limit_to RATE|off DEVICE…: what leaves by that device. A burst of two milliseconds, but no less than a few large packets.
+limit_to() {
+    local rate=$1
+    shift
+    if [ "$rate" = off ]; then
+        tc "${TC_NETNS[@]}" qdisc delete "$@" root 2>/dev/null || true
+    else
+        tc "${TC_NETNS[@]}" qdisc replace "$@" root tbf rate "$rate" burst 256kb latency 50ms \
+            || fail "tc does not understand the rate $rate (example: 200mbit)"
+    fi
+}
+TC_NETNS=()
+
+# Both ways of the node whose LINK is set: what it receives leaves by our end of its cable, what it sends by its own.
+lan_set() {
+    limit_to "$1" dev "$LINK"
+    TC_NETNS=(-n "$LINK")
+    limit_to "$1" dev eth0
+    TC_NETNS=()
 }
 
 network_down() {
@@ -80,11 +104,6 @@ wan_set() {
     find_bridge() { if [ "$SITE" = "$wanted" ]; then found=$BRIDGE; fi; }
     each_site find_bridge
     if [ -z "$found" ] || [ ! -e "/sys/class/net/$found" ]; then fail "no site $wanted in lab $NAME (sites: $SITES)"; fi
-    if [ "$rate" = off ]; then
-        tc qdisc delete dev "$found" root 2>/dev/null || true
-        say "WAN of $wanted is unlimited"
-        return
-    fi
-    tc qdisc replace dev "$found" root tbf rate "$rate" burst 256kb latency 50ms || fail "tc does not understand the rate $rate (example: 200mbit)"
-    say "WAN of $wanted is limited to $rate"
+    limit_to "$rate" dev "$found"
+    say "WAN of $wanted: $rate"
 }

@@ -95,6 +95,7 @@ node_network() {
     ip -n "$LINK" address add "$API_ADDRESS/24" dev eth0
     ip -n "$LINK" link set eth0 up
     ip -n "$LINK" route add default via "$NET.$NUMBER.1"
+    [ "$LAN" = off ] || lan_set "$LAN"
 }
 
 # A copy, not single files bound over: those vanish whenever anyone on the machine adds a user.

@@ -6,14 +6,12 @@ make_secrets() {
     mkdir -p "$STATE/keys" "$STATE/tls"
     chmod 0700 "$STATE/keys"
     chmod 0755 "$STATE/tls"
-    if [ ! -e "$STATE/secrets" ]; then
-        local name
-        for name in RABBITMQ_PASSWORD RABBITMQ_COOKIE ADMIN_PASSWORD GLANCE_PASSWORD SSH_PASSPHRASE; do
-            printf "%s='%s'\n" "$name" "$(openssl rand -hex 16)"
-        done >"$STATE/secrets.new"
-        chmod 0600 "$STATE/secrets.new"
-        mv "$STATE/secrets.new" "$STATE/secrets"
-    fi
+    local name
+    (umask 077 && touch "$STATE/secrets" && cp "$STATE/secrets" "$STATE/secrets.new")
+    for name in RABBITMQ_PASSWORD RABBITMQ_COOKIE ADMIN_PASSWORD GLANCE_PASSWORD NOVA_PASSWORD SSH_PASSPHRASE; do
+        grep -q "^$name=" "$STATE/secrets.new" || printf "%s='%s'\n" "$name" "$(openssl rand -hex 16)" >>"$STATE/secrets.new"
+    done
+    mv "$STATE/secrets.new" "$STATE/secrets"
     # shellcheck source=/dev/null
     . "$STATE/secrets"
     make_ssh_key "$STATE/keys/id_ed25519" '' -t ed25519

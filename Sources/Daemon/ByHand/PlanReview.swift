@@ -1,0 +1,86 @@
+import Engine
+import ForecacheModel
+import FoundationEssentials
+public import Logging
+import OpenStackAPI
+public import Planning
+import Rules
+import SSHFleet
+
+/// `plan`: what would be done, what it comes to, and what is left to Nova; from Glance and the hosts as they are, or without asking them.
+public struct PlanReview: Sendable {
+    public var plans: [Plan]
+    public var totals: PlanTotals
+    public var noLongerWanted: [NoLongerWanted]
+
+    /// What a plan is made from.
+    public enum Source: Hashable, Sendable {
+        /// Glance and the hosts.
+        case live
+        /// The images of a file instead of Glance's. `isOffline`: hosts are not asked either, and count as if no base file lay there.
+        case saved(file: String, isOffline: Bool)
+
+        var isOffline: Bool {
+            switch self {
+            case .live: false
+            case .saved(_, let isOffline): isOffline
+            }
+        }
+    }
+
+    /// What `plan` needs beside rules and fleet.
+    public struct Reviewer: Sendable {
+        private let setup: Setup
+        private let source: Source
+        private let byHand: ByHand
+        private let close: @Sendable () async -> Void
+        /// What the source of the images does not know.
+        public let notes: [String]
+
+        /// Throws `.failed` where a file of images cannot be read, `.misconfigured` where Glance is to be asked and there are no credentials.
+        public init(_ setup: Setup, from source: Source, environment: [String: String], logger: Logger) throws(Refusal) {
+            self.setup = setup
+            self.source = source
+            let fleet = Shells.hosts(setup, logger: logger)
+            close = { await fleet.close() }
+            let catalog: any ImageCatalog
+            switch source {
+            case .live:
+                catalog = try Shells.catalog(setup, environment: environment, logger: logger)
+                notes = []
+            case .saved(let file, _):
+                let saved = try SavedCatalog(file: file, environment: environment)
+                catalog = saved
+                notes = saved.saved.notes
+            }
+            byHand = ByHand(
+                policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network, catalog: catalog,
+                hosts: fleet, inspects: source == .live, logger: logger)
+        }
+
+        /// The images named, or all.
+        public func review(
+            _ selectors: [String], targets: ByHand.Targets, note: (String) -> Void
+        ) async throws(Refusal) -> PlanReview {
+            let result: Result<PlanReview, Refusal>
+            do throws(Refusal) { result = .success(try await made(selectors, targets, note)) } catch { result = .failure(error) }
+            await close()
+            return try result.get()
+        }
+
+        private func made(_ selectors: [String], _ targets: ByHand.Targets, _ note: (String) -> Void) async throws(Refusal) -> PlanReview {
+            let images = selectors.isEmpty ? try await byHand.allImages() : try await byHand.images(selectors)
+            var planned = try await byHand.planned(for: images, targets: targets, isOffline: source.isOffline)
+            planned.plans.removeAll { $0.steps.isEmpty }
+            var unwanted: [NoLongerWanted] = []
+            if targets == .rules {
+                // Of all the images that there are, those that are gone count as well; of some, only these.
+                let concerned = selectors.isEmpty && source == .live ? nil : Set(images.map(\.id))
+                unwanted = await NoLongerWanted.find(setup, besides: planned.plans, of: concerned, note: note)
+            }
+            let totals = PlanTotals(
+                planned.withoutWindows, observed: planned.observed, isSurveyed: !source.isOffline, noLongerWanted: unwanted.count)
+            return PlanReview(plans: planned.plans, totals: totals, noLongerWanted: unwanted)
+        }
+    }
+}

@@ -1,0 +1,341 @@
+import ForecacheModel
+import FoundationEssentials
+import Logging
+import Planning
+import Synchronization
+
+extension PlanExecutor {
+    /// A site whose hosts copy from each other while they receive: a `Relay` decides, and this obeys it. Steps that move no bytes are done beside it.
+    func relay(
+        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, report: @escaping Report, settled: @escaping @Sendable (Outcome) async -> Void
+    ) async -> [Outcome] {
+        var others = site
+        others.steps.removeAll(where: \.movesBytes)
+        let (atSite, rest) = (await forks(ofSite: site), others)
+        async let beside = execute(rest, of: image, fleet: fleet, report: report, settled: settled)
+        let works = site.steps.filter(\.movesBytes).map { StepWork(image: image, site: site, step: $0, fleet: fleet) }
+        let run = RelayRun(executor: self, works: works, atSite: atSite, report: report, settled: settled)
+        let outcomes = await run.run(
+            Relay(
+                members: site.relayMembers(fleet), bytes: image.sizeBytes ?? 0, fanOut: site.deliver.fanOut ?? Relay.defaultFanOut,
+                forks: site.forks))
+        await withTaskGroup(of: Void.self) { group in
+            let cached = Set(outcomes.filter { $0.kind == .cached }.map(\.host))
+            for work in works where cached.contains(work.step.host) { group.addTask { await release(work) } }
+        }
+        return await beside + outcomes
+    }
+}
+
+/// One relay while it goes on: tasks of the hosts on one side, the machine on the other, and between them a stream of what happened.
+private struct RelayRun<C: Clock>: Sendable where C.Instant == WallInstant {
+    let executor: PlanExecutor<C>
+    let works: [StepWork]
+    let atSite: Forks
+    let report: PlanExecutor<C>.Report
+    let settled: @Sendable (Outcome) async -> Void
+
+    private var clock: C { executor.clock }
+
+    func run(_ machine: Relay) async -> [Outcome] {
+        // Unbounded: each host tells of itself once a second and at its turns, and forks bound the hosts.
+        let (news, feed) = AsyncStream.makeStream(of: RelayNews.self, bufferingPolicy: .unbounded)
+        return await withTaskGroup(of: Void.self) { ticking in
+            ticking.addTask {
+                do {
+                    while true {
+                        try await clock.sleep(until: clock.now.advanced(by: .milliseconds(500)), tolerance: nil)
+                        feed.yield(RelayNews(.tick))
+                    }
+                } catch {
+                    // Cancelled: the relay is over.
+                }
+            }
+            let outcomes = await follow(machine, news, feed)
+            ticking.cancelAll()
+            return outcomes
+        }
+    }
+
+    private func follow(
+        _ machine: Relay, _ news: AsyncStream<RelayNews>, _ feed: AsyncStream<RelayNews>.Continuation
+    ) async -> [Outcome] {
+        let started = clock.now
+        var machine = machine
+        var ledger = RelayLedger(works, startedAt: started)
+        await withTaskGroup(of: Void.self) { group in
+            var desks: [HostName: RelayDesk] = [:]
+            func obey(_ actions: [Relay.Action]) {
+                for action in actions {
+                    switch action {
+                    case .enter(let host):
+                        guard let work = ledger.work(host) else { continue }
+                        let (orders, desk) = RelayDesk.make()
+                        desks[host] = desk
+                        group.addTask { await sit(work, orders, feed) }
+                    case .transfer(let host, let source, let isGrowing):
+                        executor.logger.debug("receives", metadata: metadata(host, ["source": "\(source.text)"]))
+                        ledger.begins(host, from: source)
+                        desks[host]?.order(.transfer(source, isGrowing: isGrowing))
+                    case .abandon(let host):
+                        executor.logger.debug("leaves its source", metadata: metadata(host))
+                        desks[host]?.abandon()
+                    case .publish(let host): desks[host]?.order(.publish)
+                    case .leave(let host): desks.removeValue(forKey: host)?.close()
+                    case .giveUp(let host, let failure):
+                        desks.removeValue(forKey: host)?.close()
+                        if let outcome = ledger.gaveUp(host, failure, at: clock.now) { group.addTask { await settle(outcome) } }
+                    }
+                }
+            }
+            obey(machine.begin(at: 0))
+            while !machine.isOver, let piece = await next(of: news) {
+                if let outcome = ledger.take(piece, at: clock.now) { group.addTask { await settle(outcome) } }
+                if case .failed(let host, let failure) = piece.input {
+                    executor.logger.info("transfer failed", metadata: metadata(host, ["reason": "\(failure)"]))
+                }
+                obey(machine.take(piece.input, at: started.duration(to: clock.now).seconds))
+            }
+            for desk in desks.values { desk.close() }
+            for outcome in ledger.stopped(at: clock.now) { group.addTask { await settle(outcome) } }
+        }
+        return ledger.outcomes
+    }
+
+    /// Nil once the task is cancelled.
+    private func next(of news: AsyncStream<RelayNews>) async -> RelayNews? {
+        for await piece in news { return piece }
+        return nil
+    }
+
+    private func metadata(_ host: HostName, _ more: Logger.Metadata = [:]) -> Logger.Metadata {
+        let image: Logger.Metadata = works.first.map { ["image": "\($0.image.id)", "site": "\($0.site.site)"] } ?? [:]
+        return image.merging(["host": "\(host)"]) { $1 }.merging(more) { $1 }
+    }
+
+    private func settle(_ outcome: Outcome) async {
+        await settled(outcome)
+        report(.ended(outcome))
+    }
+
+    // MARK: - One host
+
+    /// The host's own turn, its site's forks and the forks in all, held until the relay lets go of the host.
+    private func sit(_ work: StepWork, _ orders: AsyncStream<RelayDesk.Order>, _ feed: AsyncStream<RelayNews>.Continuation) async {
+        let (name, priority) = (work.step.host, work.step.priority)
+        do throws(Failure) {
+            guard let host = work.host else { throw Failure(.permanent, "host \(name) is not in the inventory any longer") }
+            try await executor.transfers.forks(of: name, count: 1).run(priority: priority) { () async throws(Failure) in
+                try await atSite.run(priority: priority) { () async throws(Failure) in
+                    try await executor.forks.run(priority: priority) { () async throws(Failure) in
+                        report(.started(image: work.image.id, host: name))
+                        feed.yield(RelayNews(.entered(name)))
+                        for await order in orders {
+                            switch order {
+                            case .publish: feed.yield(await publish(work, host))
+                            case .transfer(let source, let isGrowing, let abandoned):
+                                feed.yield(await transfer(work, host, source, isGrowing, until: abandoned, feed))
+                            }
+                        }
+                    }
+                }
+            }
+        } catch {
+            feed.yield(RelayNews(.failed(name, error)))
+        }
+    }
+
+    private func publish(_ work: StepWork, _ host: Host) async -> RelayNews {
+        do throws(Failure) {
+            return RelayNews(.published(host.name), try await executor.publish(work, try work.request(), on: host))
+        } catch {
+            return RelayNews(.failed(host.name, error))
+        }
+    }
+
+    /// The transfer against the wish to end it: whichever comes first.
+    private func transfer(
+        _ work: StepWork, _ host: Host, _ source: Relay.Source, _ isGrowing: Bool, until abandoned: AsyncStream<Never>,
+        _ feed: AsyncStream<RelayNews>.Continuation
+    ) async -> RelayNews {
+        await withTaskGroup(of: RelayNews?.self) { group in
+            group.addTask { await move(work, host, source, isGrowing, feed) }
+            group.addTask {
+                for await _ in abandoned {}
+                return nil
+            }
+            var (ended, wasAbandoned) = (RelayNews?.none, false)
+            for await end in group {
+                if let end { ended = end } else if ended == nil { wasAbandoned = !Task.isCancelled }
+                group.cancelAll()
+            }
+            if wasAbandoned, case .failed = ended?.input { return RelayNews(.abandoned(host.name)) }
+            return ended ?? RelayNews(.abandoned(host.name))
+        }
+    }
+
+    private func move(
+        _ work: StepWork, _ host: Host, _ source: Relay.Source, _ isGrowing: Bool, _ feed: AsyncStream<RelayNews>.Continuation
+    ) async -> RelayNews {
+        let hasBegun = Mutex(false)
+        let tell = work.progress(from: source.text, report)
+        let progress: Progress = { [name = host.name] bytes in
+            let isFirst = hasBegun.withLock { known in
+                defer { known = true }
+                return !known
+            }
+            feed.yield(RelayNews(isFirst ? .began(name, bytes: bytes) : .progressed(name, bytes: bytes)))
+            tell(bytes)
+        }
+        do throws(Failure) {
+            var request = try work.request()
+            let transfer: Transfer?
+            switch source {
+            case .glance: transfer = try await executor.download(work, request, on: host, progress: progress)
+            case .host(let peer):
+                guard let giver = work.fleet.host(peer) else {
+                    throw Failure(.permanent, "host \(peer) is not in the inventory any longer")
+                }
+                request.sourceIsReceiving = isGrowing
+                request.sourceIsConverted = work.site.steps.contains { $0.host == peer && work.conversion(on: $0) != nil }
+                transfer = try await executor.hosts.copy(request, from: giver, on: host, progress: progress)
+            }
+            guard let transfer else {
+                return RelayNews(.closed(host.name, Failure(.retriable, "the window of site \(work.site.site) closed")))
+            }
+            if transfer.isExisting { return RelayNews(.found(host.name), try await executor.touch(work, on: host)) }
+            return RelayNews(.received(host.name))
+        } catch {
+            return RelayNews(.failed(host.name, error))
+        }
+    }
+}
+
+/// What happened, and how a host ended where it did.
+private struct RelayNews: Sendable {
+    var input: Relay.Input
+    var outcome: Outcome?
+
+    init(_ input: Relay.Input, _ outcome: Outcome? = nil) {
+        self.input = input
+        self.outcome = outcome
+    }
+}
+
+/// Where a host gets its orders from, one after the other; the one that runs can be abandoned.
+private struct RelayDesk {
+    enum Order: Sendable {
+        case transfer(Relay.Source, isGrowing: Bool, abandoned: AsyncStream<Never>)
+        case publish
+    }
+
+    enum Task {
+        case transfer(Relay.Source, isGrowing: Bool)
+        case publish
+    }
+
+    private let orders: AsyncStream<Order>.Continuation
+    private var running: AsyncStream<Never>.Continuation?
+
+    static func make() -> (AsyncStream<Order>, RelayDesk) {
+        // Unbounded: there is one order at a time.
+        let (stream, continuation) = AsyncStream.makeStream(of: Order.self, bufferingPolicy: .unbounded)
+        return (stream, RelayDesk(orders: continuation))
+    }
+
+    private init(orders: AsyncStream<Order>.Continuation) { self.orders = orders }
+
+    mutating func order(_ task: Task) {
+        switch task {
+        case .publish: orders.yield(.publish)
+        case .transfer(let source, let isGrowing):
+            let (abandoned, running) = AsyncStream.makeStream(of: Never.self, bufferingPolicy: .unbounded)
+            self.running = running
+            orders.yield(.transfer(source, isGrowing: isGrowing, abandoned: abandoned))
+        }
+    }
+
+    func abandon() { running?.finish() }
+
+    func close() {
+        orders.finish()
+        running?.finish()
+    }
+}
+
+/// Bytes, sources and outcomes of the hosts of one relay.
+private struct RelayLedger {
+    private struct Account {
+        let work: StepWork
+        var source: String?
+        var enteredAt: WallInstant?
+        var moved: Int64 = 0
+        var reached: Int64?
+    }
+
+    private(set) var outcomes: [Outcome] = []
+    private var accounts: [HostName: Account]
+    private let startedAt: WallInstant
+    /// The site's window closed: whoever got nothing waits, and did not fail.
+    private var isClosed = false
+
+    init(_ works: [StepWork], startedAt: WallInstant) {
+        accounts = Dictionary(works.map { ($0.step.host, Account(work: $0)) }) { first, _ in first }
+        self.startedAt = startedAt
+    }
+
+    func work(_ host: HostName) -> StepWork? { accounts[host]?.work }
+
+    mutating func begins(_ host: HostName, from source: Relay.Source) { accounts[host]?.source = source.text }
+
+    /// The outcome where the host ended with it.
+    mutating func take(_ news: RelayNews, at now: WallInstant) -> Outcome? {
+        switch news.input {
+        case .entered(let host): accounts[host]?.enteredAt = now
+        case .began(let host, let bytes), .progressed(let host, let bytes): reached(host, bytes)
+        case .received(let host): reached(host, accounts[host]?.work.image.sizeBytes ?? 0)
+        case .published(let host), .found(let host):
+            guard var outcome = news.outcome else { return nil }
+            outcome.source = news.input == .found(host) ? nil : accounts[host]?.source
+            outcome.bytes = accounts[host]?.moved ?? 0
+            return end(host, outcome, at: now)
+        case .closed: isClosed = true
+        case .failed, .abandoned, .tick: break
+        }
+        return nil
+    }
+
+    /// What lay there before the first report is not counted, what came between two transfers is.
+    private mutating func reached(_ host: HostName, _ bytes: Int64) {
+        if let last = accounts[host]?.reached { accounts[host]?.moved += max(0, bytes - last) }
+        accounts[host]?.reached = bytes
+    }
+
+    mutating func gaveUp(_ host: HostName, _ failure: Failure, at now: WallInstant) -> Outcome? {
+        guard let work = accounts[host]?.work else { return nil }
+        if isClosed { return end(host, work.outcome(waitingFrom: now.date), at: now) }
+        return end(host, work.outcome(.failed, reason: failure.description, failure: failure.kind), at: now)
+    }
+
+    /// Those that have not ended when everybody is told to stop.
+    mutating func stopped(at now: WallInstant) -> [Outcome] {
+        accounts.keys.sorted().compactMap { gaveUp($0, Failure(.cancelled, "told to stop while host \($0) was receiving"), at: now) }
+    }
+
+    private mutating func end(_ host: HostName, _ outcome: Outcome, at now: WallInstant) -> Outcome? {
+        guard let account = accounts.removeValue(forKey: host) else { return nil }
+        var outcome = outcome
+        outcome.seconds = (account.enteredAt ?? startedAt).duration(to: now).seconds
+        outcomes.append(outcome)
+        return outcome
+    }
+}
+
+extension Relay.Source {
+    fileprivate var text: String {
+        switch self {
+        case .glance: "glance"
+        case .host(let name): name.rawValue
+        }
+    }
+}

@@ -1,0 +1,147 @@
+public import Engine
+public import ForecacheModel
+public import FoundationEssentials
+public import Planning
+import Synchronization
+
+/// A ledger that ends with the process: for simulations in which SQLite's transactions would be most of the time. It keeps every `LedgerRule`.
+public final class MemoryLedger: Ledger {
+    private let state: Mutex<MemoryLedgerState>
+
+    public init(refresh: RefreshSchedule = RefreshSchedule()) { state = Mutex(MemoryLedgerState(refresh: refresh)) }
+
+    // MARK: - Work
+
+    public func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) {
+        guard !images.isEmpty else { return }
+        state.withLock { $0.request(images, cause, now) }
+    }
+
+    public func dueWork(at now: Date, excluding: Set<ImageID>, limit: Int) async throws(Failure) -> [WorkRow] {
+        state.withLock { state in
+            let due = state.work.values.filter { $0.dueAt <= now && !excluding.contains($0.image) }
+            return Array(
+                due.sorted {
+                    ($0.attempts > 0 ? 1 : 0, $0.cause == .resync ? 1 : 0, $0.queuedAt, $0.image)
+                        < ($1.attempts > 0 ? 1 : 0, $1.cause == .resync ? 1 : 0, $1.queuedAt, $1.image)
+                }.prefix(max(0, limit)))
+        }
+    }
+
+    public func nextWorkDue() async throws(Failure) -> Date? { state.withLock { $0.work.values.map(\.dueAt).min() } }
+
+    public func finish(_ row: WorkRow) async throws(Failure) {
+        state.withLock { if let known = $0.work[row.image], known.generation <= row.generation { $0.work[row.image] = nil } }
+    }
+
+    public func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool) async throws(Failure) {
+        state.withLock { state in
+            guard var known = state.work[row.image], known.generation <= row.generation else { return }
+            known.dueAt = dueAt
+            if known.cause != .refresh { known.cause = .retry }
+            if isFailure { known.attempts += 1 }
+            state.work[row.image] = known
+        }
+    }
+
+    public func workCount() async throws(Failure) -> Int { state.withLock { $0.work.count } }
+
+    // MARK: - Placements
+
+    public func record(_ decision: Decision, ttlSeconds: [HostName: Int], at now: Date) async throws(Failure) {
+        state.withLock { $0.record(decision, ttlSeconds, now) }
+    }
+
+    public func matchesBegan(_ image: ImageID) async throws(Failure) -> [String: Date] { state.withLock { $0.matches[image] ?? [:] } }
+
+    public func recordGone(_ image: ImageID, at now: Date) async throws(Failure) {
+        state.withLock { state in
+            state.matches[image] = nil
+            state.change(image, now) { row in (row.isWanted, row.refreshAt) = (false, nil) }
+        }
+    }
+
+    public func recordStarted(_ image: ImageID, on hosts: [HostName], at now: Date) async throws(Failure) {
+        state.withLock { state in
+            for host in hosts { state.change(image, on: host, now) { row, _ in row.isInFlight = true } }
+        }
+    }
+
+    public func record(_ outcomes: [Outcome], at now: Date) async throws(Failure) {
+        state.withLock { state in for outcome in outcomes { state.record(outcome, now) } }
+    }
+
+    public func record(_ survey: HostSurvey, at now: Date) async throws(Failure) { state.withLock { $0.record(survey, now) } }
+
+    public func recordUnreachable(_ host: HostName, reason: String, at now: Date) async throws(Failure) {}
+
+    public func placements(of image: ImageID) async throws(Failure) -> [PlacementRecord] { state.withLock { $0.placements(of: image) } }
+
+    public func images(after image: ImageID?, limit: Int) async throws(Failure) -> [LedgerImage] {
+        state.withLock { state in
+            let ids = state.images.map(\.facts).filter { facts in image.map { $0 < facts.id } ?? true }.sorted { $0.id < $1.id }
+            return ids.prefix(max(0, limit)).map { LedgerImage(id: $0.id, name: $0.name) }
+        }
+    }
+
+    public func placementCounts(at now: Date) async throws(Failure) -> [PlacementState: Int] {
+        state.withLock { $0.count { $0.state(at: now) } }
+    }
+
+    // MARK: - Refresh
+
+    public func hostsDue(at now: Date, limit: Int) async throws(Failure) -> [DueHost] {
+        state.withLock { state in
+            let due = state.calendar.due(at: now).compactMap { state.due($0, now) }
+            return Array(due.sorted { ($0.expiresAt, $0.host) < ($1.expiresAt, $1.host) }.prefix(max(0, limit)))
+        }
+    }
+
+    public func dueRefreshes(on host: HostName, at now: Date, limit: Int) async throws(Failure) -> [PlacementRecord] {
+        state.withLock { $0.dueRefreshes(host, now, limit) }
+    }
+
+    public func nextRefresh() async throws(Failure) -> Date? { state.withLock { $0.calendar.next } }
+
+    public func recordTouched(_ images: [ImageID], on host: HostName, at moment: Date) async throws(Failure) {
+        state.withLock { state in
+            state.changeAll(images, on: host, moment) { row, schedule in
+                row.touchedAt = max(row.touchedAt ?? moment, moment)
+                (row.failures, row.lastError, row.lastOutcome) = (0, nil, .existing)
+                row.refreshAt = row.nextRefresh(schedule)
+            }
+        }
+    }
+
+    public func recordMissing(_ images: [ImageID], on host: HostName, reason: String, at now: Date) async throws(Failure) {
+        state.withLock { state in
+            state.changeAll(images, on: host, now) { row, _ in
+                (row.touchedAt, row.refreshAt, row.bytes) = (nil, nil, 0)
+                row.failures += 1
+                (row.lastOutcome, row.lastError) = (.failed, reason)
+            }
+        }
+    }
+
+    public func postponeRefresh(
+        _ images: [ImageID], on host: HostName, until dueAt: Date, reason: String, at now: Date
+    ) async throws(Failure) {
+        state.withLock { state in
+            state.changeAll(images, on: host, now) { row, _ in
+                row.refreshAt = row.isWanted && row.touchedAt != nil ? dueAt : nil
+                row.isInFlight = false
+                row.failures += 1
+                (row.lastOutcome, row.lastError) = (.failed, reason)
+            }
+        }
+    }
+
+    public func atRiskCount(at now: Date) async throws(Failure) -> Int {
+        state.withLock { $0.count { $0.isAtRisk(at: now) }[true] ?? 0 }
+    }
+
+    // MARK: - Messages
+
+    public func keep(_ message: OddMessage) async throws(Failure) { state.withLock { $0.messages.insert(message, at: 0) } }
+    public func oddMessages(limit: Int) async throws(Failure) -> [OddMessage] { state.withLock { Array($0.messages.prefix(limit)) } }
+}

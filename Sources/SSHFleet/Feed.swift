@@ -1,0 +1,58 @@
+import CSSH2
+import Engine
+import ForecacheModel
+
+/// What a command gets on its standard input once it has said from where on. One part is read ahead while the one before is sent, and no more: who sends
+/// waits for who takes.
+@SSHLoop
+final class Feed {
+    /// A second or two of a fast link, and two of them are all that is held of an image.
+    private static let partBytes: Int64 = 8 << 20
+
+    private let source: ByteSource
+    private let end: Int64
+    private var next: Int64 = 0
+    private var ahead: Task<Result<[UInt8], Failure>, Never>?
+
+    init(_ source: @escaping ByteSource, end: Int64) {
+        self.source = source
+        self.end = end
+    }
+
+    isolated deinit { ahead?.cancel() }
+
+    func begin(at offset: Int64) {
+        next = offset
+        readAhead()
+    }
+
+    /// Nil before the beginning and after the end.
+    func part() async throws(Failure) -> [UInt8]? {
+        guard let ahead else { return nil }
+        let result = await withTaskCancellationHandler {
+            await ahead.value
+        } onCancel: {
+            ahead.cancel()
+        }
+        self.ahead = nil
+        let part = try result.get()
+        readAhead()
+        return part
+    }
+
+    /// Nobody takes them any longer.
+    func stop() {
+        ahead?.cancel()
+        ahead = nil
+    }
+
+    private func readAhead() {
+        let range = next..<min(end, next + Self.partBytes)
+        guard !range.isEmpty else { return }
+        next = range.upperBound
+        // Owned by this feed and ended by its answer; cancelled with the command.
+        ahead = Task { [source] in
+            do throws(Failure) { return .success(try await source(range)) } catch { return .failure(error) }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+#!/bin/sh
+# The raw file that Nova would make of the image, by the qemu-img that Nova would use.
+
+keys="$keys convert_from" p_convert_from=''
+
+check_conversion() {
+    case $p_convert_from in
+        '') return ;;
+        qcow2 | vmdk | vpc | vhdx | vdi) ;;
+        *) die bad_parameter "convert_from is none of qcow2 vmdk vpc vhdx vdi" ;;
+    esac
+    [ "$p_raw_size" -gt 0 ] || die bad_parameter "no raw_size for the conversion"
+    [ -n "$p_proof_ranges" ] || die bad_parameter "no proof_ranges: qemu-img gets nothing that nobody has looked at"
+    check_container
+    find_copy_user
+}
+
+# Sets `made`. The temporary stays where this fails: its bytes are good, and the next try need not fetch them again.
+convert() {
+    rm -f "$raw"
+    need_free "$p_raw_size"
+    new_file "$raw"
+    report=$(as_copy_user sh -c "$qemu_program" forecache-convert "$p_cache_dir/.forecache" "$part" "$raw" "$p_convert_from" \
+        "$p_raw_size" <&3 2>&1 3<&- 9>&- | { head -c 4000 && cat >/dev/null; })
+    read_report
+    case $said in
+        *'=exit 0'*) ;;
+        *)
+            rm -f "$raw"
+            explain_failure
+            ;;
+    esac
+    look_at_raw
+    made=$raw
+}
+
+explain_failure() {
+    case $said in
+        *=no_tool*) die no_tool "qemu-img is not installed where $p_copy_user would run it" ;;
+        *=enter*) die io "$p_copy_user cannot enter $p_cache_dir/.forecache" ;;
+        *'=exit 1'[2-9][0-9]*) die killed "qemu-img was ended by signal $((${said##*=exit } - 128)): $text" ;;
+        *=exit*) ;;
+        *) die no_tool "cannot run commands as $p_copy_user${p_container:+ in the container $p_container}: $text" ;;
+    esac
+    case $text in
+        *'ermission denied'*) die io "qemu-img: $text" ;;
+        *'annot allocate memory'* | *'ailed to create thread'*) die killed "qemu-img had too little memory: $text" ;;
+    esac
+    die "$(kind_of_text convert "$text")" "qemu-img: $text"
+}
+
+look_at_raw() {
+    if [ -L "$raw" ] || [ ! -f "$raw" ] || [ "$(stat -c %h "$raw")" != 1 ]; then
+        rm -f "$raw"
+        die io "$raw was replaced during the conversion"
+    fi
+    bytes=$(stat -c %s "$raw")
+    form=$(form_of "$raw")
+    # QEMU counts in sectors.
+    if [ $((bytes - p_raw_size)) -gt 511 ] || [ $((p_raw_size - bytes)) -gt 511 ]; then
+        rm -f "$raw"
+        die convert "the raw file has $bytes bytes and should have $p_raw_size"
+    elif [ -n "$form" ]; then
+        rm -f "$raw"
+        die convert "the disk in the image begins like $form, so that its raw file would not be taken for raw"
+    fi
+}
+
+# What QEMU would take the file for, were it to guess; nothing for a raw one.
+form_of() {
+    begin=$(head -c 68 "$1" | od -v -A n -t x1 | tr -d ' \n')
+    case $begin in
+        514649fb*) echo qcow2 ;;
+        51454400*) echo qed ;;
+        4b444d56* | 434f5744* | 23204469736b2044*) echo vmdk ;;
+        636f6e6563746978*) echo vhd ;;
+        7668647866696c65*) echo vhdx ;;
+        4c554b53babe*) echo luks ;;
+        576974686f7574467265655370616365* | 576974686f75467265537061*) echo parallels ;;
+        426f636873205669727475616c204844*) echo bochs ;;
+        *7f10dabe) [ "${#begin}" != 136 ] || echo vdi ;;
+    esac
+}
+
+# What the copy user runs. Ending `podman exec` does not end what runs inside, but closes its standard input: so this watches its
+# own. Limits: the raw file and no more; processor time for 10 MiB a second; address space for the threads and caches of qemu.
+# shellcheck disable=SC2016
+qemu_program='
+cd "$1" 2>/dev/null || { echo =enter; exit 1; }
+part=$2 raw=$3 format=$4 size=$5
+command -v qemu-img >/dev/null || { echo =no_tool; exit 1; }
+exec 3<&0 4>&1 2>/dev/null
+ulimit -c 0
+ulimit -f $((size / 512 + 128))
+ulimit -t $((300 + size / 10485760))
+ulimit -v 2097152
+MALLOC_ARENA_MAX=2 qemu-img convert -f "$format" -O raw -S 4k "./$part" "./$raw" </dev/null >/dev/null 2>&4 3<&- 4>&- &
+converter=$!
+(while IFS= read -r _; do :; done; kill "$converter") <&3 >/dev/null 4>&- &
+input=$!
+wait "$converter"
+rc=$?
+kill "$input"
+wait
+echo "=exit $rc"
+'

@@ -1,0 +1,156 @@
+#!/bin/sh
+# Bytes from another node's file into the temporary.
+# Parts: common directory image digest growing lock supervise transfer container
+
+keys="$keys peer_address peer_port peer_user peer_identity peer_known_hosts peer_host_key_checking peer_path peer_part method"
+p_peer_address='' p_peer_port='' p_peer_user='' p_peer_identity='' p_peer_known_hosts='' p_peer_path='' p_peer_part=''
+p_peer_host_key_checking=yes p_method=sftp
+
+perform() {
+    check_transfer
+    check_copy
+    find_copy_user
+    prepare
+    supervise copy_worker
+}
+
+check_copy() {
+    need_word peer_address "$p_peer_address" '*[!A-Za-z0-9_.:%-]*'
+    [ -z "$p_peer_user" ] || need_word peer_user "$p_peer_user" '*[!A-Za-z0-9_.-]*'
+    [ -z "$p_peer_port" ] || need_number peer_port "$p_peer_port"
+    [ -z "$p_peer_identity" ] || need_path peer_identity "$p_peer_identity"
+    [ -z "$p_peer_known_hosts" ] || need_path peer_known_hosts "$p_peer_known_hosts"
+    need_path peer_path "$p_peer_path"
+    [ -z "$p_peer_part" ] || need_path peer_part "$p_peer_part"
+    case $p_peer_path$p_peer_part in
+        *[\\\"\'*?[]* | *]*) die bad_parameter "peer_path or peer_part has a character of * ? [ ] \\ \" '" ;;
+    esac
+    # ssh splits the values of these two options at spaces, and expands % and $ in them.
+    case $p_peer_identity$p_peer_known_hosts in
+        *[\ %\$\"\'\\]*) die bad_parameter "a space or one of % \$ \" ' \\ in peer_identity or peer_known_hosts" ;;
+    esac
+    case $p_peer_host_key_checking in
+        yes | accept-new | no) ;;
+        *) die bad_parameter "peer_host_key_checking is none of yes, accept-new, no" ;;
+    esac
+    case $p_method in sftp | scp) ;; *) die bad_parameter "method is neither sftp nor scp" ;; esac
+    check_container
+}
+
+copy_worker() {
+    start_progress
+    if [ "$p_method" = scp ] && [ "$have" -gt 0 ] && [ "$have" -lt "$p_size" ]; then
+        new_file "$part"
+        have=0
+    fi
+    started "$have"
+    [ "$have" -lt "$p_size" ] || done_transfer ",\"method\":\"$p_method\""
+    start_digest
+    run_copy
+    case $p_method:$text in
+        sftp:*'subsystem request failed'*)
+            p_method=scp
+            new_file "$part"
+            started 0
+            run_copy
+            ;;
+    esac
+    bytes=$(stat -c %s "$part" 2>/dev/null) || die io "the temporary $part is gone"
+    if [ "$bytes" -gt "$p_size" ]; then
+        rm -f "$part"
+        die too_long "the peer's file is longer than the $p_size bytes of the image"
+    fi
+    [ "$bytes" -ne "$p_size" ] || done_transfer ",\"method\":\"$p_method\""
+    case $said in
+        *=no_tool*) die no_tool "$p_method is not installed where $p_copy_user would run it" ;;
+        *=enter*) die io "$p_copy_user cannot enter $p_cache_dir/.forecache" ;;
+        *=stalled*) die network "no byte from $p_peer_address in $p_stall_timeout s after $bytes of $p_size bytes" ;;
+        *'=exit 0'*) die truncated "the peer's file has $bytes of $p_size bytes" ;;
+        *=exit*) ;;
+        *) die no_tool "cannot run commands as $p_copy_user${p_container:+ in the container $p_container}: $text" ;;
+    esac
+    case $text in
+        *'larger than remote'* | *'bigger than remote'*) die truncated "the peer's file has less than $bytes bytes: $text" ;;
+        *'onnection refused'* | *'timed out'* | *'No route'* | *'not resolve'* | *'onnection reset'* | *'unreachable'*)
+            die network "$p_peer_address: $text"
+            ;;
+    esac
+    die "$(kind_of_text peer "$text")" "$p_peer_address: $text"
+}
+
+# Of those that every sshd has, the ones that processors have instructions for come first: half the work of ssh's own choice.
+cheap_ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr,chacha20-poly1305@openssh.com
+
+run_copy() {
+    target=$p_peer_address
+    case $target in *:*) target="[$target]" ;; esac
+    alive=$(((p_stall_timeout + 2) / 3))
+    set -- -o BatchMode=yes -o "ConnectTimeout=$p_connect_timeout" -o "ServerAliveInterval=$alive" -o ServerAliveCountMax=3 \
+        -o "Ciphers=$cheap_ciphers" -o LogLevel=ERROR -o ClearAllForwardings=yes -o "StrictHostKeyChecking=$p_peer_host_key_checking"
+    [ -z "$p_peer_known_hosts" ] || set -- "$@" -o "UserKnownHostsFile=$p_peer_known_hosts"
+    [ -z "$p_peer_identity" ] || set -- "$@" -o IdentitiesOnly=yes -i "$p_peer_identity"
+    [ -z "$p_peer_port" ] || set -- "$@" -P "$p_peer_port"
+    # Both count in units of 1024 bits a second.
+    [ "$p_rate_limit" = 0 ] || set -- "$@" -l $((p_rate_limit / 128 + 1))
+    report=$(as_copy_user sh -c "$copy_program" forecache-copy "$p_cache_dir/.forecache" "$part" "$p_size" "$p_method" \
+        "$p_peer_path" "${p_peer_user:+$p_peer_user@}$target" "$p_stall_timeout" "$p_peer_part" "$@" <&3 2>&1 3<&- 9>&- |
+        { head -c 4000 && cat >/dev/null; })
+    read_report
+}
+
+# What the copy user runs. Ending `podman exec` does not end what runs inside, but closes its standard input: so this watches
+# its own. The limit on the file's size holds whatever the peer sends; the rest of it leaves room for ssh's own files. A growing
+# file is asked for again and again (a dash before the command: failing is no error), but not while so much comes that the last
+# request cannot have ended: sftp takes one after the other. The empty line a round finds out whether it is still there to read.
+# shellcheck disable=SC2016
+copy_program='
+cd "$1" 2>/dev/null || { echo =enter; exit 1; }
+part=$2 size=$3 method=$4 path=$5 target=$6 stall=$7 growing=$8
+shift 8
+length() { stat -c %s "$part"; }
+get() { printf "%sreget \"%s\" \"%s\"\n" "$1" "$2" "$part"; }
+feed() {
+    [ -n "$growing" ] || { get "" "$path"; return; }
+    last=$(length)
+    while now=$(length) && [ "$now" -lt "$size" ] && echo; do
+        [ $((now - last)) -gt 16777216 ] || get - "$growing"
+        [ "$now" != "$last" ] || get - "$path"
+        last=$now
+        sleep 0.3
+    done
+}
+command -v "$method" >/dev/null || { echo =no_tool; exit 1; }
+exec 3<&0 4>&1 2>/dev/null
+ulimit -c 0
+ulimit -f $((size / 512 + 128))
+if [ "$method" = sftp ]; then
+    feed 2>/dev/null 3<&- 4>&- | sftp -b - "$@" -- "$target" >/dev/null 2>&4 3<&- 4>&- &
+else
+    case $(scp -O 2>&1) in *"n option"* | *"l option"* | *"d option"*) ;; *) set -- -O "$@" ;; esac
+    scp -B "$@" -- "$target:$path" "./$part" </dev/null >/dev/null 2>&4 3<&- 4>&- &
+fi
+copier=$!
+(while IFS= read -r _; do :; done; kill "$copier") <&3 >/dev/null 4>&- &
+input=$!
+(
+    nap= idle=0 last=
+    trap "kill \$nap; exit" TERM
+    while [ "$idle" -lt "$stall" ]; do
+        sleep 1 >/dev/null 3<&- 4>&- &
+        nap=$!
+        wait "$nap"
+        now=$(length)
+        idle=$((idle + 1))
+        [ "$now" = "$last" ] || idle=0
+        last=$now
+    done
+    echo =stalled >&4
+    kill "$copier"
+) >/dev/null 3<&- &
+stalled=$!
+wait "$copier"
+rc=$?
+kill "$input" "$stalled"
+wait
+echo "=exit $rc"
+'

@@ -1,0 +1,137 @@
+#!/bin/sh
+# Several ranged downloads side by side, where one does not fill the link. The temporary grows at its end only, as its followers
+# count on: each stream writes slices, files of their own, which are joined to it in their order.
+
+keys="$keys streams trial"
+p_streams=1 p_trial=0
+largest_slice=16777216 smallest_slice=65536
+# How long the first stream goes on alone, to be measured; curl counts connecting as well. Where others come anyway, it need not be
+# known so well.
+alone_seconds() {
+    if [ "$p_trial" = 1 ]; then printf 4; else printf 2; fi
+}
+
+check_streams() {
+    need_number streams "$p_streams"
+    if [ "$p_streams" -lt 1 ] || [ "$p_streams" -gt 16 ]; then die bad_parameter "streams is not from 1 to 16"; fi
+    case $p_trial in 0 | 1) ;; *) die bad_parameter "trial is neither 0 nor 1" ;; esac
+}
+
+# Sets `slice` to the name of the slice that begins at $1.
+name_slice() {
+    slice=$(printf '%s.%016x.slice' "$stem" "$1")
+}
+
+# What an earlier try left: the slice that goes on where the temporary ends is joined to it, whole or not; the others are dropped.
+join_left_slices() {
+    name_slice "$have"
+    while [ -f "$slice" ] && [ ! -L "$slice" ]; do
+        more=$(stat -c %s "$slice")
+        if [ "$more" = 0 ] || [ $((have + more)) -gt "$p_size" ]; then break; fi
+        cat "$slice" >>"$part" 2>/dev/null || break
+        rm -f "$slice"
+        have=$((have + more))
+        name_slice "$have"
+    done
+    rm -f "$stem".*.slice
+    have=$(stat -c %s "$part") || die io "the temporary $part is gone"
+}
+
+# From `at` on, for as long as it is worth it; `rate` is what one stream brought, in bytes a second. With `trial` their number is
+# doubled while the sum grows by more than a fifth by it. Whatever goes wrong is left to the single stream that comes after.
+fetch_in_streams() {
+    single=$rate best=$rate streams=1 settled=$((1 - p_trial))
+    [ "$settled" = 0 ] || streams=$p_streams
+    # One stream that brings what it may bring leaves nothing to gain.
+    [ "$p_rate_limit" = 0 ] || [ $((rate * 10)) -lt $((p_rate_limit * 9)) ] || return 0
+    while [ "$at" -lt "$p_size" ]; do
+        if [ "$settled" = 0 ]; then
+            # Too little left for a trial to pay.
+            [ $(((p_size - at) / (best + 1))) -ge 10 ] || settled=1
+            kept=$streams
+            [ "$settled" = 1 ] || streams=$((streams * 2))
+            [ "$streams" -lt "$p_streams" ] || streams=$p_streams
+        fi
+        if [ "$streams" = 1 ] || ! has_room_for_slices; then return 0; fi
+        fetch_round || return 0
+        [ "$settled" = 0 ] || continue
+        if [ $((rate * 10)) -gt $((best * 12)) ]; then
+            best=$rate
+            [ "$streams" -lt "$p_streams" ] || settled=1
+        else
+            streams=$kept settled=1
+        fi
+    done
+}
+
+has_room_for_slices() {
+    [ $(($(free_bytes .) - (p_size - at) - p_raw_size - largest_slice)) -ge "$p_keep_free" ]
+}
+
+# Four slices a stream, of a second each in a trial and of four seconds later. Sets `at` and `rate`; false where a slice failed.
+fetch_round() {
+    length=$((single * (settled ? 4 : 1)))
+    [ "$length" -le "$largest_slice" ] || length=$largest_slice
+    [ $((length * streams * 4)) -le $((p_size - at)) ] || length=$(((p_size - at) / (streams * 4) + 1))
+    [ "$length" -ge "$smallest_slice" ] || length=$smallest_slice
+    first=$at
+    last=$((first + length * streams * 4))
+    [ "$last" -le "$p_size" ] || last=$p_size
+    start=$(centiseconds)
+    {
+        number=0
+        while [ "$number" -lt "$streams" ]; do
+            fetch_slices "$number" &
+            number=$((number + 1))
+        done
+        wait
+    } | join_slices
+    at=$(stat -c %s "$part") || die io "the temporary $part is gone"
+    rate=$(((at - first) * 100 / ($(centiseconds) - start + 1)))
+    rm -f "$stem".*.slice
+    # curl's own limits hold the streams back only roughly.
+    [ "$p_rate_limit" = 0 ] || wait_until $((start + (at - first) * 100 / p_rate_limit))
+    [ "$at" -eq "$last" ]
+}
+
+# Stream $1, counted from 0: its slices over one connection, each told of as it ends.
+fetch_slices() {
+    ulimit -f $((length / 512 + 1))
+    slices_config "$1" | curl -q --fail-early --config - 2>/dev/null 3<&- 8>&- 9>&-
+}
+
+slices_config() {
+    from=$((first + $1 * length)) next=''
+    while [ "$from" -lt "$last" ]; do
+        to=$((from + length))
+        [ "$to" -le "$last" ] || to=$last
+        name_slice "$from"
+        [ -z "$next" ] || printf 'next\n'
+        curl_options
+        printf 'silent\ngloboff\nfail\nproto = "=http,https"\nnoproxy = "*"\noutput = "%s"\nrange = "%s-%s"\n' "$slice" "$from" "$((to - 1))"
+        printf 'write-out = "%%{http_code} %%{size_download} %s %s\\n"\n' "$from" "$to"
+        [ "$p_rate_limit" = 0 ] || printf 'limit-rate = %s\n' "$((p_rate_limit / streams + 1))"
+        next=yes
+        from=$((from + length * streams))
+    done
+}
+
+# Joins what is whole as soon as its turn comes. After the first slice that is not, nothing is joined any more.
+join_slices() {
+    turn=$first whole=' '
+    while read -r code bytes from to; do
+        if [ "$code" != 206 ] || [ "$bytes" != "$((to - from))" ]; then continue; fi
+        whole="$whole$from:$to "
+        while :; do
+            case $whole in *" $turn:"*) ;; *) break ;; esac
+            to=${whole#*" $turn:"}
+            to=${to%% *}
+            name_slice "$turn"
+            cat "$slice" >>"$part" 2>/dev/null || break 2
+            rm -f "$slice"
+            whole=${whole%%" $turn:"*}" "${whole#*" $turn:$to "}
+            turn=$to
+        done
+    done
+    cat >/dev/null
+}

@@ -1,0 +1,51 @@
+import ArgumentParser
+import Daemon
+import ForecacheModel
+
+struct DoctorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor",
+        abstract: "Checks everything a first day needs; every finding with its remedy.",
+        discussion: """
+            Files, keys, Keystone, Glance, RabbitMQ, every host (login, sudo, tools, container, room, clock, TTL), copies between hosts, and the ledger. \
+            Exit codes: 0 nothing failed, 1 something did.
+            """)
+
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        try await refusing { () async throws(Refusal) in
+            let output = common.output
+            let setup: Setup
+            do throws(Refusal) {
+                setup = try common.setup(quietly: true)
+            } catch {
+                let report = Doctor.report(on: error)
+                if output == .text { for finding in report.findings { answer(Self.text(finding)) } }
+                return try Self.end(report, output)
+            }
+            let doctor = Doctor(setup: setup, environment: common.environment, logger: common.logger())
+            try await stoppable { () async throws(Refusal) in
+                let report = await doctor.examine { if output == .text { answer(Self.text($0)) } }
+                try Self.end(report, output)
+            }
+        }
+    }
+
+    private static func end(_ report: DoctorReport, _ output: OutputFormat) throws(Refusal) {
+        switch output {
+        case .json: try answer(json: report)
+        case .text:
+            answer("\(report.summary["ok"] ?? 0) ok, \(report.summary["warn"] ?? 0) warnings, \(report.summary["fail"] ?? 0) failed")
+        }
+        if report.hasFailures { throw .incomplete(1) }
+    }
+
+    private static func text(_ finding: DoctorReport.Finding) -> String {
+        let level = finding.level.rawValue.uppercased()
+        let place = finding.host.map { "\(finding.site?.rawValue ?? "")/\($0): " } ?? ""
+        let said = finding.text.split(separator: "\n").map { visible(String($0)) }.joined(separator: "; ")
+        let text = "\(level)\(String(repeating: " ", count: 5 - level.count)) \(finding.check): \(place.printable)\(said)"
+        return finding.remedy.map { "\(text)\n      → \(visible($0))" } ?? text
+    }
+}

@@ -1,0 +1,68 @@
+import Foundation
+import Testing
+
+/// `doctor` where nothing answers: everything is looked at, and every finding has its remedy.
+@Suite(.timeLimit(.minutes(1))) struct DoctorCommandTests {
+    private let program: Program
+
+    init() throws {
+        program = try Program()
+        _ = try program.writeInventory()
+    }
+
+    private func findings(_ ended: Program.Ended) throws -> [[String: Any]] {
+        try #require(try ended.json()["findings"] as? [[String: Any]])
+    }
+
+    @Test func everythingThatIsMissingIsToldWithItsRemedy() async throws {
+        var program = program
+        program.environment.merge(Program.overcloudrc) { $1 }
+        try program.write("id", "not a key")
+        try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: program.path("id"))
+        try program.write(
+            "f.yaml",
+            """
+            notifications: { url: "rabbit://guest:s3cret@\(Program.nowhere)/" }
+            inventory: [inventories]
+            ssh: { identity: [id, missing], known_hosts: [nowhere] }
+            state: nowhere/ledger.sqlite
+            limits: { catalog_tries: 1 }
+            status: { listen: "0.0.0.0:9797" }
+            """)
+        let ended = try await program.run("doctor", "--config", "f.yaml", "--output", "json")
+        #expect(ended.code == 1)
+        #expect(!ended.output.contains("s3cret"))
+        let findings = try findings(ended)
+        let levels = Dictionary(grouping: findings) { $0["check"] as? String ?? "" }.mapValues { $0.map { $0["level"] as? String ?? "" } }
+        #expect(levels["configuration"] == ["ok"])
+        #expect(levels["inventory"] == ["ok"])
+        #expect(levels["rules"] == ["warn"])
+        #expect(levels["status"] == ["warn"])
+        #expect(levels["ssh"]?.sorted() == ["fail", "fail", "warn"])
+        #expect(levels["state"] == ["ok"])
+        #expect(levels["glance"] == ["fail"])
+        #expect(levels["rabbitmq"] == ["fail"])
+        #expect(levels["host"] == ["fail", "fail"])
+        for finding in findings where finding["level"] as? String != "ok" {
+            #expect((finding["remedy"] as? String)?.isEmpty == false, "\(finding)")
+        }
+        #expect(findings.compactMap { $0["host"] as? String } == ["dcn1-compute-0", "dcn1-compute-1"])
+        let summary = try #require(try ended.json()["summary"] as? [String: Int])
+        #expect(summary["fail"] == findings.count { $0["level"] as? String == "fail" })
+    }
+
+    @Test func filesWithProblemsAreFindingsAndNothingElseIsLookedAt() async throws {
+        try program.write("rules/a.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: a, mach: 1 }\n")
+        try program.write("f.yaml", "inventory: [missing]\nrules: [rules]\n")
+        let json = try await program.run("doctor", "--config", "f.yaml", "--output", "json")
+        #expect(json.code == 1)
+        let findings = try findings(json)
+        #expect(findings.allSatisfy { $0["check"] as? String == "configuration" && $0["level"] as? String == "fail" })
+        #expect(findings.contains { ($0["text"] as? String)?.contains("rules/a.yaml:3:") == true })
+        let text = try await program.run("doctor", "--config", "f.yaml")
+        #expect(text.code == 1)
+        #expect(text.output.hasPrefix("FAIL  configuration: "))
+        #expect(text.output.contains("\n      → "))
+        #expect(text.output.hasSuffix(" failed\n"))
+    }
+}

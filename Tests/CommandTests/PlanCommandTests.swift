@@ -1,0 +1,118 @@
+import Foundation
+import Testing
+
+/// `plan` with images of a file, in a review pipeline: no Glance, no hosts, no credentials.
+@Suite(.timeLimit(.minutes(1))) struct PlanCommandTests {
+    private let program: Program
+
+    init() throws {
+        program = try Program()
+        _ = try program.writeInventory()
+        try program.write(
+            "rules/golden.yaml",
+            """
+            apiVersion: forecache/v1
+            rules:
+              - { name: golden, match: { tag: golden } }
+              - { name: dry, mode: dry-run, match: { tag: dry } }
+            """)
+        try program.write("f.yaml", "inventory: [inventories]\nrules: [rules]\nstate: ledger.sqlite\n")
+    }
+
+    private static let listed = """
+        [{"ID": "00000000-0000-4000-8000-000000000001", "Name": "ubuntu", "Disk Format": "qcow2", "Container Format": "bare", "Size": 3000000000,
+          "Checksum": "d41d8cd98f00b204e9800998ecf8427e", "Status": "active", "Visibility": "public", "Protected": false,
+          "Project": "9f3a", "Tags": ["golden"]},
+         {"ID": "00000000-0000-4000-8000-000000000002", "Name": "other", "Disk Format": "raw", "Container Format": "bare", "Size": 5,
+          "Checksum": null, "Status": "active", "Visibility": "public", "Protected": false, "Project": "9f3a", "Tags": ["dry"]},
+         {"ID": "not a UUID"}]
+        """
+
+    private func plan(_ words: String...) async throws -> Program.Ended { try await program.run(["plan", "--config", "f.yaml"] + words) }
+
+    @Test func aListOfOpenstacksIsPlannedWithoutAskingAnybody() async throws {
+        try program.write("images.json", Self.listed)
+        let ended = try await plan("--images", "images.json", "--offline", "--output", "json")
+        #expect(ended.code == 0, "\(ended.errors)")
+        #expect(ended.errors.contains("no properties"))
+        #expect(ended.errors.contains("image 3 is passed over: 'ID' is not a UUID"))
+        let json = try ended.json()
+        let images = try #require(json["images"] as? [[String: Any]])
+        #expect(images.map { $0["name"] as? String } == ["ubuntu", "other"])
+        let placements = images.map { ($0["placements"] as? [[String: Any]] ?? []).map { $0["action"] as? String } }
+        #expect(placements == [["fetch", "fetch"], ["none", "none"]])
+        let totals = try #require(json["totals"] as? [String: Any])
+        #expect(totals["wan_bytes"] as? Int == 6_000_000_000)
+        #expect(totals["surveyed"] as? Bool == false)
+        #expect([totals["fetch"], totals["copy"], totals["touch"], totals["none"]].map { $0 as? Int } == [2, 0, 0, 2])
+        let site = try #require((totals["sites"] as? [[String: Any]])?.first)
+        #expect(site["site"] as? String == "dcn1")
+        #expect(site["wan_bytes"] as? Int == 6_000_000_000)
+        #expect(site["seconds"] is NSNull)
+        let hosts = try #require(totals["hosts"] as? [[String: Any]])
+        #expect(hosts.map { $0["needed_bytes"] as? Int } == [3_000_000_000, 3_000_000_000])
+        #expect(hosts.allSatisfy { $0["free_bytes"] is NSNull && $0["fits"] is NSNull })
+        #expect((json["no_longer_wanted"] as? [Any])?.isEmpty == true)
+    }
+
+    @Test func peopleGetAShortDifference() async throws {
+        try program.write("images.json", Self.listed)
+        let ended = try await plan("--images", "images.json", "--offline")
+        #expect(ended.code == 0)
+        let lines = ended.output.split(separator: "\n").map(String.init)
+        #expect(lines.contains("image 00000000-0000-4000-8000-000000000001 (ubuntu), 2.8 GiB"))
+        #expect(lines.contains("  + fetch dcn1 (Compute): dcn1-compute-0, dcn1-compute-1, from glance"))
+        #expect(lines.contains { $0.hasPrefix("dcn1  5.6 GiB") })
+        #expect(lines.contains { $0.hasPrefix("2 to fetch, 0 to copy, 0 to touch, 0 no longer wanted, 2 left alone, no host was asked") })
+        #expect(lines.last == "2 images, 2 changes planned")
+    }
+
+    @Test func onlyNamedImagesAndOneCopyASiteWithAProxy() async throws {
+        try program.write("images.json", Self.listed)
+        try program.write("f.yaml", "inventory: [inventories]\nrules: [rules]\nsites: { dcn1: { via: proxy } }\nstate: ledger.sqlite\n")
+        let ended = try await plan("ubuntu", "--images", "images.json", "--offline", "--output", "json")
+        #expect(ended.code == 0, "\(ended.errors)")
+        let json = try ended.json()
+        #expect((json["images"] as? [Any])?.count == 1)
+        let totals = try #require(json["totals"] as? [String: Any])
+        #expect(totals["wan_bytes"] as? Int == 3_000_000_000)
+        #expect(totals["lan_bytes"] as? Int == 3_000_000_000)
+    }
+
+    @Test func glancesOwnAnswerIsUnderstoodAndHostsThatAreAwayAreSaid() async throws {
+        let record = """
+            {"id": "00000000-0000-4000-8000-000000000001", "name": "ubuntu", "status": "active", "visibility": "public", "size": 7, "tags": ["golden"],
+             "disk_format": "raw", "container_format": "bare", "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"}
+            """
+        try program.write("page.json", #"{"images": [\#(record)], "next": "/v2/images?marker=x"}"#)
+        try program.write("list.json", "[\(record)]")
+        try program.write("one.json", record)
+        for file in ["page.json", "list.json", "one.json"] {
+            let ended = try await plan("--images", file, "--output", "json")
+            #expect(ended.code == 0, "\(ended.errors)")
+            let totals = try #require(try ended.json()["totals"] as? [String: Any])
+            #expect(totals["unreachable"] as? Int == 2)
+            #expect(totals["fetch"] as? Int == 0)
+            #expect(ended.errors.contains("one page of several") == (file == "page.json"))
+        }
+    }
+
+    @Test(arguments: ["", "nonsense", "{}", "[1]", "3", "{\"images\": 3}", "[[[[", "null"])
+    func whatIsNotImagesIsRefused(text: String) async throws {
+        try program.write("images.json", text)
+        let ended = try await plan("--images", "images.json", "--offline")
+        // A list of things that are no images is an empty one, with a note.
+        #expect(ended.code == (text == "[1]" ? 0 : 1), "\(text)")
+        #expect(ended.errors.contains("images.json"))
+    }
+
+    @Test func usage() async throws {
+        #expect(try await plan("--offline").code == 64)
+        #expect(try await plan("--images", "nowhere.json", "--offline").code == 1)
+        try program.write("f.yaml", "inventory: [inventories]\n")
+        try program.write("images.json", Self.listed)
+        let ended = try await plan("--images", "images.json", "--offline", "ubuntu")
+        #expect(ended.code == 64)
+        #expect(ended.errors.contains("rules"))
+    }
+}

@@ -1,0 +1,109 @@
+import Engine
+import ForecacheModel
+import ForecacheTestSupport
+import Foundation
+import Logging
+import Signatures
+import Testing
+
+/// What is asked of whom; the signatures themselves are tried in `SignaturesTests`.
+@Suite struct SignatureCheckTests {
+    private static let uuid = "07bc2424-753b-4f65-9da5-5a99d8383fe6"
+
+    private struct Certificates: SignatureCertificates {
+        var known: [String: [UInt8]] = [:]
+        var failure: Failure?
+
+        func certificate(_ id: String) async throws(Failure) -> [UInt8]? {
+            if let failure { throw failure }
+            return known[id]
+        }
+    }
+
+    private func check(_ certificates: Certificates, _ catalog: ScriptedCatalog) -> SignatureCheck {
+        SignatureCheck(
+            catalog: catalog, certificates: certificates, now: { Date() }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    private func image(hash: String, signature: Data, digest: ForecacheModel.Digest, bytes: Int) -> ImageFacts {
+        var image = Samples.image(
+            1,
+            properties: [
+                "img_signature": signature.base64EncodedString(), "img_signature_hash_method": hash, "img_signature_key_type": "RSA-PSS",
+                "img_signature_certificate_uuid": Self.uuid,
+            ])
+        (image.digest, image.sizeBytes) = (digest, Int64(bytes))
+        return image
+    }
+
+    @Test(arguments: ["SHA-512", "SHA-256"]) func aSignedImagePassesAndIsReadAtMostOnce(hash: String) async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "forecache-signed-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        // A temporary folder that stays does no harm.
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let bytes = (0..<(9 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
+        try Data(bytes).write(to: folder.appending(path: "image"))
+        let name = hash.replacingOccurrences(of: "-", with: "").lowercased()
+        let commands = [
+            "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -days 2 -subj /CN=signer -out cert.pem",
+            "dgst -\(name) -sign key.pem -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:-3 -out signature image",
+        ]
+        for command in commands {
+            let process = Process()
+            process.executableURL = URL(filePath: "/usr/bin/openssl")
+            process.arguments = command.split(separator: " ").map(String.init)
+            process.currentDirectoryURL = folder
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 0)
+        }
+        var known = try #require(RunningDigest(.sha512))
+        known.update(bytes)
+        let signed = image(
+            hash: hash, signature: try Data(contentsOf: folder.appending(path: "signature")), digest: known.digest, bytes: bytes.count)
+        let certificate = Array(try Data(contentsOf: folder.appending(path: "cert.pem")))
+        let catalog = ScriptedCatalog([signed])
+        await catalog.put(head: bytes, of: signed.id)
+        let check = check(Certificates(known: [Self.uuid: certificate]), catalog)
+        #expect(try await check.refusal(of: signed) == nil)
+        // Where Glance has the same digest nothing is read, and what was made is kept: a Glance that has gone changes nothing.
+        await catalog.fail(with: Failure(.retriable, "away"))
+        #expect(try await check.refusal(of: signed) == nil)
+        await catalog.fail(with: nil)
+
+        // Bytes that are others than Glance's digest says are not vouched for by any signature.
+        var other = signed
+        other.digest = ForecacheModel.Digest(.sha512, hex: String(repeating: "ab", count: 64))
+        let said = try await check.refusal(of: other) ?? ""
+        #expect(said.contains(hash == "SHA-512" ? "not the one of certificate" : "do not match its own sha512"))
+    }
+
+    @Test func whatIsMissingIsSaidBeforeAnythingIsRead() async throws {
+        let catalog = ScriptedCatalog()
+        await catalog.fail(with: Failure(.retriable, "must not be asked"))
+        let unsigned = Samples.image(1)
+        #expect(try await check(Certificates(), catalog).refusal(of: unsigned)?.contains("it has no img_signature") == true)
+        let signed = image(
+            hash: "SHA-256", signature: Data([1]), digest: try #require(unsigned.digest), bytes: 10)
+        #expect(try await check(Certificates(), catalog).refusal(of: signed)?.contains("there is no certificate \(Self.uuid)") == true)
+        await #expect(throws: Failure.self) {
+            try await check(Certificates(failure: Failure(.retriable, "Barbican is away")), catalog).refusal(of: signed)
+        }
+    }
+
+    @Test func anUnsignedImageReachesNoHost() async throws {
+        let world = try World(sites: 1, hostsPerSite: 2, checksSignatures: true)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        guard case .again(let reason, isPermanent: true) = await world.reconciler.reconcile(Samples.imageID(1), cause: .event) else {
+            Issue.record("an image without a signature is refused for good")
+            return
+        }
+        #expect(reason.contains("is refused: it has no img_signature"))
+        #expect(await world.holders(of: Samples.imageID(1)).isEmpty)
+    }
+
+    struct NoCertificates: SignatureCertificates {
+        func certificate(_ id: String) async throws(Failure) -> [UInt8]? { nil }
+    }
+}

@@ -1,0 +1,189 @@
+import ForecacheModel
+import Planning
+import Testing
+
+@Suite struct RelayTests {
+    private static let size = Double(RelayWorld.size)
+    /// Seconds that the WAN alone needs.
+    private static let wanSeconds = size / 25e6
+
+    @Test(arguments: [(8, 1.15), (16, 1.25)]) func allAreDoneSoonAfterTheSeed(hosts: Int, bar: Double) {
+        var world = RelayWorld(hosts: hosts)
+        world.run()
+        #expect(world.published == hosts && world.violations.isEmpty, "\(world.violations)")
+        #expect(world.lastEnd <= Self.wanSeconds * bar)
+        #expect(world.wanBytes <= Self.size * 1.001)
+        #expect(world.fetches == ["h0"])
+    }
+
+    @Test(arguments: 1...6) func fewForksServeInWavesWithoutStandingStill(forks: Int) {
+        var world = RelayWorld(hosts: 12, forks: forks)
+        world.run()
+        #expect(world.published == 12 && world.violations.isEmpty, "\(world.violations)")
+        #expect(world.mostPlaces == forks)
+        #expect(world.wanBytes <= Self.size * 1.001)
+    }
+
+    @Test(arguments: [true, false]) func aMiddleHostThatIsLostCostsTheOthersLittle(isHanging: Bool) {
+        var calm = RelayWorld(hosts: 8)
+        calm.run()
+        var world = RelayWorld(hosts: 8)
+        world.run(until: { $0.bytes(1) > Self.size / 2 })
+        if isHanging { world.hang(1) } else { world.kill(1) }
+        world.run(for: 120)
+        let others = [0, 2, 3, 4, 5, 6, 7]
+        for host in others { #expect(world.end(host) < calm.end(host) + 5, "host \(host)") }
+        #expect(world.wanBytes <= Self.size * 1.02)
+        #expect(world.violations.isEmpty, "\(world.violations)")
+    }
+
+    @Test(arguments: [true, false]) func theHostWithTheMostBytesGoesOnWhereTheSeedDied(isHanging: Bool) {
+        var world = RelayWorld(hosts: 8)
+        world.run(until: { $0.bytes(0) > Self.size / 2 })
+        if isHanging { world.hang(0) } else { world.kill(0) }
+        world.run(for: 200)
+        #expect(world.ends.filter { $0.value.end == .published }.count == 7)
+        #expect(world.fetches.filter { $0 != "h0" }.count == 1, "one new seed: \(world.fetches)")
+        #expect(world.wanBytes <= Self.size * (isHanging ? 1.1 : 1.05))
+        #expect(world.violations.isEmpty, "\(world.violations)")
+        for host in 1...7 { #expect(world.end(host) < Self.wanSeconds + 12, "host \(host)") }
+    }
+
+    @Test func aSlowHostSlowsNobodyElse() {
+        var calm = RelayWorld(hosts: 8)
+        calm.run()
+        var world = RelayWorld(hosts: 8)
+        world.limit(1, to: 12.5e6)
+        world.run()
+        #expect(world.published == 8 && world.violations.isEmpty, "\(world.violations)")
+        for host in [0, 2, 5, 6] { #expect(world.end(host) < calm.end(host) + 0.5, "host \(host)") }
+        for host in [3, 4, 7] { #expect(world.end(host) < calm.end(host) + 5, "host \(host), which was below it") }
+    }
+
+    @Test func aHostWhoseOwnLinkIsSlowIsNotSentAround() {
+        var world = RelayWorld(hosts: 8)
+        world.limit(7, to: 5e6)
+        world.run()
+        #expect(world.published == 8 && world.violations.isEmpty)
+        #expect(world.parents(of: 7).count <= 4)
+    }
+
+    @Test func aFullLANIsNobodysFault() {
+        // Two followers of one host share a link as fast as the WAN: everybody is at half the rate, and moving would mend nothing.
+        var world = RelayWorld(hosts: 7, lan: 25e6)
+        world.run()
+        #expect(world.published == 7 && world.violations.isEmpty)
+        #expect(world.copies.count <= 6 + 6, "\(world.copies)")
+    }
+
+    @Test func wrongBytesAreFetchedAgainFromAnotherAndTheirSourceIsNotAsked() {
+        var world = RelayWorld(hosts: 6)
+        world.corrupt(1)
+        world.run()
+        #expect(world.published == 6 && world.violations.isEmpty, "\(world.violations)")
+        #expect(world.wanBytes <= Self.size * 1.001)
+        for host in [3, 4] {
+            #expect(world.parents(of: host).first == "h1")
+            #expect(world.parents(of: host).dropFirst().allSatisfy { $0 != "h1" })
+        }
+    }
+
+    @Test func bytesThatAnEarlierTryLeftAreNotFetchedAgain() {
+        var world = RelayWorld(hosts: 5)
+        world.leaveBytes(Self.size * 0.75, on: 3)
+        world.run()
+        #expect(world.published == 5 && world.violations.isEmpty, "\(world.violations)")
+        #expect(world.wanBytes < Self.size * 0.45, "\(world.wanBytes / Self.size)")
+    }
+
+    @Test func holdersServeAndNobodyFetches() {
+        var world = RelayWorld(hosts: 7, holders: [0])
+        world.run()
+        #expect(world.published == 6 && world.violations.isEmpty)
+        #expect(world.wanBytes == 0 && world.fetches.isEmpty)
+    }
+
+    @Test func aHolderThatIsAwayIsReplacedByASeed() {
+        var world = RelayWorld(hosts: 5, holders: [0])
+        world.kill(0)
+        world.run()
+        #expect(world.published == 4 && world.violations.isEmpty, "\(world.violations)")
+        #expect(world.wanBytes <= Self.size * 1.001)
+    }
+
+    @Test func aGlanceThatFailsIsGivenUpForAllAfterAFewTries() {
+        var world = RelayWorld(hosts: 40)
+        world.glanceFails = true
+        world.run(for: 120)
+        #expect(world.relay.isOver && world.published == 0)
+        #expect(world.fetches.count <= 8, "\(world.fetches)")
+        #expect(world.violations.isEmpty)
+    }
+
+    @Test func withoutFallingBackOnlyTheSeedFetches() {
+        var world = RelayWorld(hosts: 5, fallsBack: false)
+        world.run(until: { $0.bytes(0) > Self.size / 2 })
+        world.kill(0)
+        world.run(for: 200)
+        #expect(world.relay.isOver && world.published == 0)
+        #expect(Set(world.fetches) == ["h0"] && world.violations.isEmpty)
+    }
+
+    @Test func twoHundredHostsAreDecidedQuickly() {
+        var world = RelayWorld(hosts: 200, forks: 32)
+        let start = ContinuousClock.now
+        world.run()
+        #expect(world.published == 200 && world.violations.isEmpty)
+        #expect(ContinuousClock.now - start < .seconds(60))
+    }
+
+    /// Random trees, forks, deaths, hangs, rates and wrong bytes: everybody who is alive finishes, places are never exceeded, nobody waits for itself.
+    @Test(arguments: 0..<200) func whateverHappensWhoeverIsAliveFinishes(seed: Int) {
+        var random = Seeded(UInt64(seed))
+        let hosts = random.below(20) + 2
+        var world = RelayWorld(
+            hosts: hosts, fanOut: random.below(4) + 1, forks: random.below(hosts) + 1, lan: [25e6, 60e6, 125e6][random.below(3)])
+        var lost: Set<Int> = []
+        var wrong = 0
+        for _ in 0..<random.below(5) {
+            let at = Double(random.below(250)) / 10
+            world.run(for: at - world.now)
+            let host = random.below(hosts)
+            switch random.below(4) {
+            case 0 where lost.count < hosts - 1:
+                world.kill(host)
+                lost.insert(host)
+            case 1 where lost.count < hosts - 1:
+                world.hang(host)
+                lost.insert(host)
+            case 2: world.limit(host, to: 10e6)
+            default:
+                if world.now < 1 {
+                    world.corrupt(host)
+                    wrong += 1
+                }
+            }
+        }
+        world.run(for: 1200, until: { world in (0..<hosts).allSatisfy { lost.contains($0) || world.end($0) < .infinity } })
+        let alive = (0..<hosts).filter { !lost.contains($0) }
+        let finished = alive.filter { world.ends[HostName("h\($0)")]?.end == .published }
+        #expect(finished == alive, "seed \(seed): \(Set(alive).subtracting(finished)) of \(hosts), lost \(lost)")
+        #expect(world.violations.isEmpty, "seed \(seed): \(world.violations.prefix(3))")
+        #expect(world.wanBytes <= Self.size * Double(2 + lost.count + 3 * wrong), "seed \(seed): \(world.wanBytes / Self.size) × the image")
+    }
+}
+
+/// SplitMix64: the same numbers for the same seed everywhere.
+struct Seeded {
+    private var state: UInt64
+
+    init(_ seed: UInt64) { state = seed }
+
+    mutating func below(_ bound: Int) -> Int {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return Int((mixed ^ (mixed >> 31)) % UInt64(bound))
+    }
+}
