@@ -3,6 +3,7 @@ import ForecacheModel
 import FoundationEssentials
 public import Logging
 import OpenStackAPI
+import Planning
 import RabbitMQSource
 public import SSHFleet
 
@@ -42,6 +43,24 @@ public struct Shells: Sendable {
 
     public static func catalog(_ setup: Setup, environment: [String: String], logger: Logger) throws(Refusal) -> any ImageCatalog {
         retrying(try openStack(setup, environment: environment, logger: logger), setup, logger)
+    }
+
+    /// Glance's images by the base files that Nova makes of them; none where Glance cannot be asked, and `without` hears why.
+    static func imagesByName(
+        _ setup: Setup, environment: [String: String], logger: Logger, without: (String) -> Void
+    ) async -> [BaseFileName: ImageFacts] {
+        do throws(Refusal) {
+            let catalog = try catalog(setup, environment: environment, logger: logger)
+            do throws(Failure) {
+                let images = try await catalog.images(named: nil).map { (BaseFileName(of: $0.id), $0) }
+                return Dictionary(images) { first, _ in first }
+            } catch {
+                throw Refusal(error)
+            }
+        } catch {
+            without(error.message ?? "")
+            return [:]
+        }
     }
 
     private static func retrying(_ catalog: OpenStackCatalog, _ setup: Setup, _ logger: Logger) -> any ImageCatalog {

@@ -101,33 +101,41 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         }
         let arrivals = Arrivals()
         let copies = Forks(site.copiesAtOnce)
-        let atSite = await siteForks.forks(of: site.site, count: site.forks)
+        let atSite = await forks(ofSite: site)
+        let works = site.steps.map { StepWork(image: image, site: site, step: $0, fleet: fleet) }
         let outcomes = await withTaskGroup(of: Outcome.self) { group in
-            for step in site.steps {
+            for work in works {
                 group.addTask {
-                    let work = StepWork(image: image, site: site, step: step, fleet: fleet)
                     let outcome = await run(work, arrivals: arrivals, copies: copies, atSite: atSite, report: report)
                     await arrivals.settle(outcome)
-                    if !step.isAtRest { await settled(outcome) }
+                    if !work.step.isAtRest { await settled(outcome) }
                     report(.ended(outcome))
                     return outcome
                 }
             }
             return await group.reduce(into: [Outcome]()) { $0.append($1) }
         }
-        for step in site.steps { await release(StepWork(image: image, site: site, step: step, fleet: fleet)) }
+        await release(works, after: outcomes)
         return outcomes
     }
 
     func forks(ofSite site: SitePlan) async -> Forks { await siteForks.forks(of: site.site, count: site.forks) }
 
-    /// What a converting host kept for the others is not needed once all of them have ended. Where this fails, the sweep takes it.
-    func release(_ work: StepWork) async {
-        guard work.keepsOriginal, let host = work.host else { return }
-        do throws(Failure) {
-            try await hosts.release(try work.request(), on: host)
-        } catch {
-            logger.info("the image's bytes stay on the host until the next sweep", metadata: work.metadata(reason: error))
+    /// What a converting host kept for the others is not needed once all of them have ended; one that failed goes on from it. Where this fails, the
+    /// sweep takes it.
+    func release(_ works: [StepWork], after outcomes: [Outcome]) async {
+        let cached = Set(outcomes.filter { $0.kind == .cached }.map(\.host))
+        await withTaskGroup(of: Void.self) { group in
+            for work in works where work.keepsOriginal && cached.contains(work.step.host) {
+                group.addTask {
+                    do throws(Failure) {
+                        guard let host = work.host else { return }
+                        try await hosts.release(try work.request(), on: host)
+                    } catch {
+                        logger.info("the image's bytes stay on the host until the next sweep", metadata: work.metadata(reason: error))
+                    }
+                }
+            }
         }
     }
 

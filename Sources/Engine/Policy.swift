@@ -17,13 +17,13 @@ public struct Policy: Sendable {
 
     /// Without those of sites that are left to Nova: there SSH may not be allowed, and nothing of ours lies there.
     var hostsWithSSH: [Host] {
-        fleet.sites.filter { ($0.settings.deliver.via ?? defaults.via) != .novaAPI }.flatMap(\.hosts)
+        fleet.sites.filter { defaults.via(of: $0) != .novaAPI }.flatMap(\.hosts)
     }
 
     /// Whether Nova keeps this placement alive: by the rule that wants it, then by its site.
     func isThroughNova(_ record: PlacementRecord) -> Bool {
         let ofRule = rules.rules.first { $0.name == record.rule }?.deliver.via
-        return (ofRule ?? fleet.site(record.site)?.settings.deliver.via ?? defaults.via) == .novaAPI
+        return (ofRule ?? fleet.site(record.site).map(defaults.via(of:)) ?? defaults.via) == .novaAPI
     }
 }
 

@@ -19,10 +19,7 @@ extension PlanExecutor {
             Relay(
                 members: site.relayMembers(fleet), bytes: image.sizeBytes ?? 0, fanOut: site.deliver.fanOut ?? Relay.defaultFanOut,
                 forks: site.forks))
-        await withTaskGroup(of: Void.self) { group in
-            let cached = Set(outcomes.filter { $0.kind == .cached }.map(\.host))
-            for work in works where cached.contains(work.step.host) { group.addTask { await release(work) } }
-        }
+        await release(works, after: outcomes)
         return await beside + outcomes
     }
 }

@@ -37,10 +37,9 @@ public actor RivalBook {
             rivals = rules.selects ? try await list(for: rules, at: now).rivals : Rivals(rules, now: now)
         }
         if listings > 0 { told.append((facts.id, facts)) }
-        var book = rivals ?? Rivals(rules, now: now)
-        let changed = book.note(facts)
-        rivals = book
-        return (book, changed)
+        // In place: a second copy of the book would cost its whole size with every event.
+        let changed = rivals?.note(facts) ?? []
+        return (rivals ?? Rivals(rules, now: now), changed)
     }
 
     /// An image that is gone from Glance; the images that gained a place by it.

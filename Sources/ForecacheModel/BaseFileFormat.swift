@@ -11,6 +11,15 @@ public enum WantedFormat: String, Hashable, Sendable, Codable, CaseIterable {
     /// As each host's own nova.conf says; where it does not, Nova's default counts, which is raw.
     case auto
     case raw, original
+
+    /// Whether the base files of a host are made raw. `forcesRawImages`: `force_raw_images` of its nova.conf, nil where it does not tell.
+    public func isRaw(forcesRawImages: Bool?) -> Bool {
+        switch self {
+        case .auto: forcesRawImages ?? true
+        case .raw: true
+        case .original: false
+        }
+    }
 }
 
 /// What a look at an image's bytes found, before any of them is moved.

@@ -59,7 +59,7 @@ public struct PlanningDefaults: Hashable, Sendable {
 
 extension PlanningDefaults {
     /// What counts where the rule says nothing else.
-    func via(of site: Site) -> Via { site.settings.deliver.via ?? via ?? (site.hosts.count >= 3 ? .relay : .direct) }
+    public func via(of site: Site) -> Via { site.settings.deliver.via ?? via ?? (site.hosts.count >= 3 ? .relay : .direct) }
 }
 
 /// Where the TTL of a host comes from when its own nova.conf does not say: the role's (TripleO's `<Role>Parameters`), then the default.
@@ -173,13 +173,9 @@ private struct SitePlanner {
 
     /// What Nova on that host would make of the image, or the operator's own choice; refused where it cannot be made there.
     private func decideFormat(of step: inout Step, on survey: HostSurvey) {
-        let isRaw =
-            switch defaults.format {
-            case .auto: survey.forcesRawImages ?? true
-            case .raw: true
-            case .original: false
-            }
-        guard isRaw, !image.isRaw, (deliver.via ?? defaults.via(of: site)) != .novaAPI else { return }
+        guard defaults.format.isRaw(forcesRawImages: survey.forcesRawImages), !image.isRaw,
+            (deliver.via ?? defaults.via(of: site)) != .novaAPI
+        else { return }
         step.format = .raw
         if image.diskFormat == "luks" {
             step.refuse("host \(step.host) wants raw base files, which Nova could not make of a LUKS image either: its key is not there")

@@ -57,9 +57,11 @@ enum NodeCommand {
     }
 
     /// `key=value` lines up to a line with a dot, then `names` up to another. Nil values are left out. The token goes this way and no other.
-    static func input(_ values: KeyValuePairs<String, String?>, names: [BaseFileName]? = nil, host: Host) throws(Failure) -> [UInt8] {
+    static func input(
+        _ values: KeyValuePairs<String, String?>..., names: [BaseFileName]? = nil, host: Host
+    ) throws(Failure) -> [UInt8] {
         var text = ""
-        for (key, value) in values {
+        for (key, value) in values.joined() {
             guard let value else { continue }
             guard value.unicodeScalars.allSatisfy({ $0.properties.generalCategory != .control }) else {
                 throw Failure(

@@ -17,12 +17,7 @@ final class NodeOperations {
     }
 
     func survey(_ host: Host) async throws(Failure) -> HostSurvey {
-        let values: KeyValuePairs<String, String?> = [
-            "cache_dir": settings.cacheDirectory, "container": settings.container,
-            "container_cli": settings.container.map { _ in settings.containerCLI },
-            "copy_user": settings.peer.copyUser,
-        ]
-        let input = try NodeCommand.input(values, host: host)
+        let input = try NodeCommand.input(["cache_dir": settings.cacheDirectory], container, host: host)
         let configurations = try settings.novaConfigurations.map { path throws(Failure) in
             try NodeCommand.input(["nova_conf": path], host: host).dropLast(2)
         }
@@ -40,13 +35,9 @@ final class NodeOperations {
         _ request: BaseFileRequest, with grant: DownloadGrant, on host: Host, progress: @escaping Progress
     ) async throws(Failure) -> Transfer {
         let input = try NodeCommand.input(
+            baseFile(request), room(request), patience(host),
             [
-                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode,
-                "name": BaseFileName(of: request.image).text,
-                "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
-                "keep_free": String(request.keepFreeBytes), "raw_size": String(request.conversion?.rawBytes ?? 0),
-                "connect_timeout": String(max(1, host.ssh.connectTimeoutSeconds)),
-                "stall_timeout": String(max(1, limits.stallSeconds)), "url": grant.url, "token": grant.token.reveal(),
+                "url": grant.url, "token": grant.token.reveal(),
                 "cacert": grant.caFileOnHost, "insecure": grant.isInsecure ? "1" : "0",
                 "rate_limit": request.rateLimit.map { String($0) },
                 "streams": String(request.streams ?? (request.rateLimit == nil ? Self.streamsOnTrial : 1)),
@@ -62,13 +53,7 @@ final class NodeOperations {
         _ request: BaseFileRequest, from source: @escaping ByteSource, on host: Host, progress: @escaping Progress
     ) async throws(Failure) -> Transfer {
         let input = try NodeCommand.input(
-            [
-                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode,
-                "name": BaseFileName(of: request.image).text,
-                "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
-                "keep_free": String(request.keepFreeBytes), "raw_size": String(request.conversion?.rawBytes ?? 0),
-                "rate_limit": request.rateLimit.map { String($0) },
-            ], host: host)
+            baseFile(request), room(request), ["rate_limit": request.rateLimit.map { String($0) }], host: host)
         return try await transfer(.receive, request, input, on: host, feed: Feed(source, end: request.bytes), progress)
     }
 
@@ -80,13 +65,8 @@ final class NodeOperations {
         let path = "\(settings.cacheDirectory)/\(request.sourceIsConverted ? temporary : name)"
         let growing = request.sourceIsReceiving ? "\(settings.cacheDirectory)/\(temporary)" : nil
         let input = try NodeCommand.input(
+            baseFile(request), room(request), patience(host), container,
             [
-                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode, "name": name,
-                "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
-                "keep_free": String(request.keepFreeBytes), "raw_size": String(request.conversion?.rawBytes ?? 0),
-                "connect_timeout": String(max(1, host.ssh.connectTimeoutSeconds)),
-                "stall_timeout": String(max(1, limits.stallSeconds)), "container": settings.container,
-                "container_cli": settings.container.map { _ in settings.containerCLI }, "copy_user": peer.copyUser,
                 "peer_address": source.peerAddress ?? source.address, "peer_path": path, "peer_part": growing,
                 "peer_port": peer.port.map { String($0) }, "peer_user": peer.user, "peer_identity": peer.identity,
                 "peer_known_hosts": peer.knownHosts, "peer_host_key_checking": peer.hostKeyChecking.asOpenSSHHasIt,
@@ -97,14 +77,10 @@ final class NodeOperations {
     func publish(_ request: BaseFileRequest, on host: Host) async throws(Failure) -> Bool {
         let proof = request.proof.map { $0.ranges.map { "\($0.lowerBound)+\($0.count)" }.joined(separator: ",") }
         let input = try NodeCommand.input(
+            baseFile(request), room(request), container,
             [
-                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode,
-                "name": BaseFileName(of: request.image).text,
-                "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
-                "keep_free": String(request.keepFreeBytes), "raw_size": String(request.conversion?.rawBytes ?? 0),
                 "convert_from": request.conversion?.qemuFormat, "proof_ranges": proof, "proof_digest": request.proof?.sha256,
-                "keep_part": request.keepsOriginal ? "1" : "0", "container": settings.container,
-                "container_cli": settings.container.map { _ in settings.containerCLI }, "copy_user": settings.peer.copyUser,
+                "keep_part": request.keepsOriginal ? "1" : "0",
             ], host: host)
         let done = try await run(
             .publish, input, on: host, image: request.image, silence: .seconds(limits.stallSeconds), deadlineSeconds: limits.publishSeconds
@@ -113,11 +89,7 @@ final class NodeOperations {
     }
 
     func release(_ request: BaseFileRequest, on host: Host) async throws(Failure) {
-        let input = try NodeCommand.input(
-            [
-                "cache_dir": settings.cacheDirectory, "owner": settings.owner, "name": BaseFileName(of: request.image).text,
-                "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
-            ], host: host)
+        let input = try NodeCommand.input(baseFile(request), host: host)
         _ = try await run(.release, input, on: host, image: request.image, deadlineSeconds: limits.commandSeconds) { _ in }
     }
 
@@ -172,6 +144,34 @@ final class NodeOperations {
             throw Failure(.retriable, "\(what): not all bytes came; did the file change meanwhile?")
         }
         return parts
+    }
+
+    // MARK: What several verbs are told
+
+    private func baseFile(_ request: BaseFileRequest) -> KeyValuePairs<String, String?> {
+        [
+            "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode,
+            "name": BaseFileName(of: request.image).text,
+            "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
+        ]
+    }
+
+    private func room(_ request: BaseFileRequest) -> KeyValuePairs<String, String?> {
+        ["keep_free": String(request.keepFreeBytes), "raw_size": String(request.conversion?.rawBytes ?? 0)]
+    }
+
+    private func patience(_ host: Host) -> KeyValuePairs<String, String?> {
+        [
+            "connect_timeout": String(max(1, host.ssh.connectTimeoutSeconds)), "stall_timeout": String(max(1, limits.stallSeconds)),
+        ]
+    }
+
+    /// Where Nova's tools run, and as whom hosts copy from each other there.
+    private var container: KeyValuePairs<String, String?> {
+        [
+            "container": settings.container, "container_cli": settings.container.map { _ in settings.containerCLI },
+            "copy_user": settings.peer.copyUser,
+        ]
     }
 
     // MARK: One verb

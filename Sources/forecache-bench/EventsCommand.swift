@@ -40,13 +40,10 @@ struct EventsCommand: AsyncParsableCommand {
     var prefetch = 1000
 
     func validate() throws {
-        let bounds = [
+        try hold([
             ("count", count, 100...1_000_000), ("rounds", rounds, 1...20), ("rate", rate, 1...1000), ("seconds", seconds, 1...60),
             ("prefetch", prefetch, 1...10_000),
-        ]
-        for (name, value, range) in bounds where !range.contains(value) {
-            throw ValidationError("--\(name) is \(value): give \(range.lowerBound) to \(range.upperBound)")
-        }
+        ])
     }
 
     func run() async throws {

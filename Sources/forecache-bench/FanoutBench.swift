@@ -4,7 +4,7 @@ import Foundation
 import Logging
 import SSHFleet
 
-/// One sshd, its hosts, and the rounds on them.
+/// Rounds of both sides on the hosts of one sshd.
 struct FanoutBench {
     struct Wall {
         var hosts: Int
@@ -24,54 +24,21 @@ struct FanoutBench {
         var peerProcessorSeconds: Double
     }
 
-    private static let port = 2222
-
     private let directory: String
+    private let daemon: OwnSSHD
     private let forks: Int
     private let names: [BaseFileName]
 
     init(directory: String, images: Int, forks: Int) async throws {
         (self.directory, self.forks) = (directory, forks)
         names = (0..<images).compactMap { BaseFileName(String(format: "%040x", $0)) }
-        for name in ["_base", "home"] {
-            try FileManager.default.createDirectory(atPath: "\(directory)/\(name)", withIntermediateDirectories: true)
-        }
+        daemon = try await OwnSSHD(directory: directory, listenAddress: "0.0.0.0", addresses: (1...250).map(Self.address))
         for name in names {
-            try Data("base file\n".utf8).write(to: URL(filePath: "\(directory)/_base/\(name)"))
+            try Data("base file\n".utf8).write(to: URL(filePath: "\(daemon.cacheDirectory)/\(name)"))
         }
-        for key in ["host", "user"] {
-            try await Program("/usr/bin/ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", "\(directory)/\(key)"])
-                .succeed(log: "\(directory)/keygen.log")
-        }
-        let hostKey = try String(contentsOfFile: "\(directory)/host.pub", encoding: .utf8).split(separator: " ").prefix(2).joined(
-            separator: " ")
-        let known = (1...250).map { "[\(Self.address($0))]:\(Self.port) \(hostKey)\n" }.joined()
-        try known.write(toFile: "\(directory)/known_hosts", atomically: true, encoding: .utf8)
-        // The shells' start-up files of whoever runs this are nobody's measure: hence a home without any.
-        let settings = """
-            Port \(Self.port)
-            ListenAddress 0.0.0.0
-            HostKey \(directory)/host
-            AuthorizedKeysFile \(directory)/user.pub
-            PidFile none
-            UsePAM no
-            StrictModes no
-            PermitRootLogin prohibit-password
-            PasswordAuthentication no
-            MaxStartups 1000
-            LogLevel INFO
-            SetEnv HOME=\(directory)/home
-            """
-        try (settings + "\n").write(toFile: "\(directory)/sshd_config", atomically: true, encoding: .utf8)
     }
 
-    func whileListening<Value>(_ body: () async throws -> Value) async throws -> Value {
-        let daemon = try Program("/usr/sbin/sshd", ["-D", "-e", "-f", "\(directory)/sshd_config"]).start(log: logFile)
-        defer { daemon.end() }
-        for _ in 0..<100 where !log.contains("Server listening") && daemon.isRunning { try await Task.sleep(for: .milliseconds(50)) }
-        guard daemon.isRunning else { throw Failure(.permanent, "sshd did not start", cause: log) }
-        return try await body()
-    }
+    func whileListening<Value>(_ body: () async throws -> Value) async throws -> Value { try await daemon.whileListening(body) }
 
     func measure(hosts count: Int, rounds: Int) async throws -> Result {
         let hosts = (1...count).map(host)
@@ -83,13 +50,13 @@ struct FanoutBench {
         var (ownCPU, peerCPU): ([Double], [Double]) = ([], [])
         for round in 1...rounds {
             for index in result.walls.indices {
-                let before = (logins, ProcessorTime.ours)
+                let before = (daemon.logins, ProcessorTime.ours)
                 let seconds = try await touch(Array(hosts.prefix(result.walls[index].hosts)))
                 result.walls[index].seconds.append(seconds)
                 guard index == result.walls.count - 1 else { continue }
                 result.ours.append(seconds)
                 ownCPU.append(ProcessorTime.ours - before.1)
-                result.connectionsPerHost = Double(logins - before.0) / Double(count)
+                result.connectionsPerHost = Double(daemon.logins - before.0) / Double(count)
             }
             say("round \(round) of \(rounds): forecache touched \(count) hosts in \(number(result.ours.last ?? 0)) s")
             let before = ProcessorTime.ofEndedChildren
@@ -110,7 +77,7 @@ struct FanoutBench {
         var limits = Limits()
         limits.forks = forks
         let fleet = SSHFleet(
-            settings: SSHFleetSettings(cacheDirectory: "\(directory)/_base", container: nil), limits: limits,
+            settings: SSHFleetSettings(cacheDirectory: daemon.cacheDirectory, container: nil), limits: limits,
             logger: Logger(label: "forecache-bench") { _ in SwiftLogNoOpLogHandler() })
         let (line, names) = (Forks(forks), names)
         let started = ContinuousClock.now
@@ -133,7 +100,7 @@ struct FanoutBench {
 
     private func ansible(_ hosts: [ForecacheModel.Host]) async throws -> Double {
         try age()
-        let inventory = hosts.map { "\($0.name) ansible_host=\($0.address) ansible_port=\(Self.port)" }.joined(separator: "\n")
+        let inventory = hosts.map { "\($0.name) ansible_host=\($0.address) ansible_port=\(OwnSSHD.port)" }.joined(separator: "\n")
         let options = "-o UserKnownHostsFile=\(directory)/known_hosts"
         let text = """
             \(inventory)
@@ -144,7 +111,7 @@ struct FanoutBench {
             """
         try (text + "\n").write(toFile: "\(directory)/inventory.ini", atomically: true, encoding: .utf8)
         try "[defaults]\n".write(toFile: "\(directory)/ansible.cfg", atomically: true, encoding: .utf8)
-        let files = names.map { "\(directory)/_base/\($0)" }.joined(separator: " ")
+        let files = names.map { "\(daemon.cacheDirectory)/\($0)" }.joined(separator: " ")
         let ended = try await Program(
             "/usr/bin/ansible",
             ["all", "-i", "\(directory)/inventory.ini", "-f", "\(forks)", "-m", "raw", "-a", "touch -c -h -- \(files)"],
@@ -161,37 +128,22 @@ struct FanoutBench {
 
     private static func address(_ index: Int) -> String { "127.0.1.\(index)" }
 
-    private func host(_ index: Int) -> ForecacheModel.Host {
-        ForecacheModel.Host(
-            name: HostName("dcn1-compute-\(index)"), site: "dcn1", role: "Compute", address: Self.address(index),
-            ssh: SSHSettings(
-                user: "root", port: Self.port, identityFiles: ["\(directory)/user"], knownHostsFiles: ["\(directory)/known_hosts"],
-                become: .none))
-    }
+    private func host(_ index: Int) -> ForecacheModel.Host { daemon.host(HostName("dcn1-compute-\(index)"), at: Self.address(index)) }
 
     /// Makes all base files an hour old.
     private func age() throws {
         for name in names {
             try FileManager.default.setAttributes(
-                [.modificationDate: Date().addingTimeInterval(-3600)], ofItemAtPath: "\(directory)/_base/\(name)")
+                [.modificationDate: Date().addingTimeInterval(-3600)], ofItemAtPath: "\(daemon.cacheDirectory)/\(name)")
         }
     }
 
     private func checkAges() throws {
         for name in names {
-            let attributes = try FileManager.default.attributesOfItem(atPath: "\(directory)/_base/\(name)")
+            let attributes = try FileManager.default.attributesOfItem(atPath: "\(daemon.cacheDirectory)/\(name)")
             guard let date = attributes[.modificationDate] as? Date, Date().timeIntervalSince(date) < 1800 else {
                 throw Failure(.fatal, "base file \(name) was not touched")
             }
         }
     }
-
-    private var logFile: String { "\(directory)/sshd.log" }
-
-    private var log: String {
-        // Not written yet: nothing was said.
-        (try? String(contentsOfFile: logFile, encoding: .utf8)) ?? ""
-    }
-
-    private var logins: Int { log.split(whereSeparator: \.isNewline).filter { $0.hasPrefix("Accepted publickey") }.count }
 }

@@ -36,19 +36,13 @@ struct FanoutCommand: AsyncParsableCommand {
     var inside: String?
 
     func validate() throws {
-        for (name, value, range) in [
-            ("hosts", hosts, 4...250), ("images", images, 1...500), ("forks", forks, 1...250), ("rounds", rounds, 1...10),
-        ] where !range.contains(value) {
-            throw ValidationError("--\(name) is \(value): give \(range.lowerBound) to \(range.upperBound)")
-        }
+        try hold([("hosts", hosts, 4...250), ("images", images, 1...500), ("forks", forks, 1...250), ("rounds", rounds, 1...10)])
     }
 
     func run() async throws {
         try await reporting {
             if let inside { return try await measure(in: inside) }
-            let scratch = try Scratch(below: common.state)
-            defer { scratch.remove() }
-            try await OwnNamespace.run(CommandLine.arguments.dropFirst() + ["--inside", scratch.path])
+            try await OwnNamespace.runAgain(below: common.state)
         }
     }
 

@@ -20,3 +20,12 @@ struct CommonOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Where ledgers are made: a real disk, since commits are synced.", valueName: "dir"))
     var state = "/var/tmp"
 }
+
+extension ParsableCommand {
+    /// Throws where an option's number is outside of what it allows.
+    func hold(_ options: [(name: String, value: Int, range: ClosedRange<Int>)]) throws {
+        for (name, value, range) in options where !range.contains(value) {
+            throw ValidationError("--\(name) is \(value): give \(range.lowerBound) to \(range.upperBound)")
+        }
+    }
+}

@@ -30,9 +30,7 @@ struct MemoryCommand: AsyncParsableCommand {
     private static let barMiB = 150.0
 
     func validate() throws {
-        for (name, value, range) in [("images", images, 1...100_000), ("hosts", hosts, 1...2000)] where !range.contains(value) {
-            throw ValidationError("--\(name) is \(value): give \(range.lowerBound) to \(range.upperBound)")
-        }
+        try hold([("images", images, 1...100_000), ("hosts", hosts, 1...2000)])
     }
 
     func run() async throws {

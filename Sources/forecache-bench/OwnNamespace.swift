@@ -4,7 +4,14 @@ import Foundation
 
 /// Runs this program again in network, mount and process namespaces of its own: whatever it starts there ends with it.
 enum OwnNamespace {
-    static func run(_ arguments: some Sequence<String>) async throws {
+    /// With this command's own arguments and `--inside`, which names a directory below `folder` that goes with the measurement.
+    static func runAgain(below folder: String) async throws {
+        let scratch = try Scratch(below: folder)
+        defer { scratch.remove() }
+        try await run(CommandLine.arguments.dropFirst() + ["--inside", scratch.path])
+    }
+
+    private static func run(_ arguments: some Sequence<String>) async throws {
         guard getuid() == 0 else {
             throw Failure(.permanent, "it makes a network namespace of its own: run it as root")
         }

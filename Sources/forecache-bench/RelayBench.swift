@@ -35,8 +35,8 @@ struct RelayBench {
         let last = relay.last(of: nodes)
         var readings = [
             Reading("\(head), relay: last host done", last, "s"),
-            Reading("\(head), relay: over size / WAN rate", last / fastest, "x").below(bar + 0.005, "at most \(number(bar))x"),
-            Reading("\(head), relay: WAN bytes over size", Double(relay.wanBytes) / Double(bytes), "x").below(1.0249, "at most 1.02x"),
+            Reading("\(head), relay: over size / WAN rate", last / fastest, "x").atMost(bar),
+            Reading("\(head), relay: WAN bytes over size", Double(relay.wanBytes) / Double(bytes), "x").atMost(1.02),
             Reading(
                 "\(head), relay: controller's CPU a GiB delivered",
                 relay.processorSeconds / (Double(bytes) * Double(count) / Double(1 << 30)), "s"
@@ -59,7 +59,7 @@ struct RelayBench {
         try await lab.lab("lan", middle, "\(lab.lanRate)mbit")
         readings.append(
             Reading("\(head), relay, one at a tenth of the LAN: the others over size / WAN rate", slowed.last(of: others) / fastest, "x")
-                .below(bar + 0.005, "at most \(number(bar))x"))
+                .atMost(bar))
         return readings
     }
 

@@ -36,11 +36,9 @@ struct RelayCommand: AsyncParsableCommand {
     var lab = "deploy/lab/lab"
 
     func validate() throws {
-        for (name, value, range) in [("mebibytes", mebibytes, 8...4096), ("wan", wan, 1...10_000), ("lan", lan, 10...100_000)]
-            + hosts.map({ ("hosts", $0, 3...32) }) where !range.contains(value)
-        {
-            throw ValidationError("--\(name) is \(value): give \(range.lowerBound) to \(range.upperBound)")
-        }
+        try hold(
+            [("mebibytes", mebibytes, 8...4096), ("wan", wan, 1...10_000), ("lan", lan, 10...100_000)] + hosts.map { ("hosts", $0, 3...32) }
+        )
     }
 
     private var ways: [RelayBench.Way] {

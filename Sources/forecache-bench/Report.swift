@@ -34,6 +34,9 @@ struct Reading: Codable {
         return held
     }
 
+    /// The same, held to a bound that is still allowed.
+    func atMost(_ bound: Double) -> Reading { held(value <= bound, "at most \(number(bound))\(unit)") }
+
     /// The same, held to a condition.
     func held(_ isMet: Bool, _ bar: String) -> Reading {
         var held = self

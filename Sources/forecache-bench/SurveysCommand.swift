@@ -23,9 +23,7 @@ struct SurveysCommand: AsyncParsableCommand {
     private static let questions = 20
 
     func validate() throws {
-        for (name, value, range) in [("hosts", hosts, 1...2000), ("base-files", baseFiles, 1...100_000)] where !range.contains(value) {
-            throw ValidationError("--\(name) is \(value): give \(range.lowerBound) to \(range.upperBound)")
-        }
+        try hold([("hosts", hosts, 1...2000), ("base-files", baseFiles, 1...100_000)])
     }
 
     func run() async throws {

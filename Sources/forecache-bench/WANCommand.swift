@@ -31,19 +31,13 @@ struct WANCommand: AsyncParsableCommand {
     var inside: String?
 
     func validate() throws {
-        for (name, value, range) in [
-            ("size", size, 32...4096), ("delay", delay, 10...1000), ("window", window, 64...16384), ("rounds", rounds, 1...10),
-        ] where !range.contains(value) {
-            throw ValidationError("--\(name) is \(value): give \(range.lowerBound) to \(range.upperBound)")
-        }
+        try hold([("size", size, 32...4096), ("delay", delay, 10...1000), ("window", window, 64...16384), ("rounds", rounds, 1...10)])
     }
 
     func run() async throws {
         try await reporting {
             if let inside { return try await measure(in: inside) }
-            let scratch = try Scratch(below: common.state)
-            defer { scratch.remove() }
-            try await OwnNamespace.run(CommandLine.arguments.dropFirst() + ["--inside", scratch.path])
+            try await OwnNamespace.runAgain(below: common.state)
         }
     }
 
@@ -73,7 +67,7 @@ struct WANCommand: AsyncParsableCommand {
                     ? reading : reading.beside(one, ratio: one / max(seconds, 0.01), atLeast: name == "four streams" ? 3 : nil))
         }
         let share = ways.flatMap(\.downloads).map(\.share).max() ?? 0
-        report.readings.append(Reading("bytes over the link for each of the image, at most", share, "").below(1.02, "at most 1.02"))
+        report.readings.append(Reading("bytes over the link for each of the image, at most", share, "").atMost(1.02))
         report.notes = [
             "\(size) MiB from an HTTP server through a relay with \(delay) ms of a round trip and \(window) KiB a connection on the way at once; "
                 + "one node, a real sshd, the node program with curl; medians of \(rounds) rounds; nothing is kept between downloads.",

@@ -42,17 +42,6 @@ import Testing
             deadlines: HTTPDeadlines(stallSeconds: stallSeconds), pageSize: 2, now: { [clock] in clock.now })
     }
 
-    private func failure<T>(_ body: () async throws -> T) async -> Failure? {
-        do {
-            _ = try await body()
-        } catch let failure as Failure {
-            return failure
-        } catch {
-            Issue.record(error)
-        }
-        return nil
-    }
-
     private func seen(_ server: FaultServer) async throws -> [FaultServer.Seen] {
         let response = try await HTTPClient().send(HTTPRequest(service: "test", url: server.origin + "/__seen"))
         return try JSONDecoder().decode([FaultServer.Seen].self, from: Data(response.body))

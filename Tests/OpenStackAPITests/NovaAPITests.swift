@@ -47,17 +47,6 @@ import Testing
         return (NovaAPI(sharing: catalog), server, catalog)
     }
 
-    private func failure<T>(_ body: () async throws -> T) async -> Failure? {
-        do {
-            _ = try await body()
-        } catch let failure as Failure {
-            return failure
-        } catch {
-            Issue.record(error)
-        }
-        return nil
-    }
-
     @Test(arguments: ["/compute/v2.1", "/compute/v2.1/", "/compute", "/compute/v2/"])
     func anAggregateIsFoundByNameAndAskedForOneImage(endpoint: String) async throws {
         let (nova, server) = try nova(

@@ -19,26 +19,14 @@ public struct Survey: Sendable {
     /// A survey needs no Glance: without it base files stay without their images' ids, and `note` says why.
     public func report(note: (String) -> Void) async throws(Refusal) -> SurveyReport {
         let hosts = Shells.hosts(setup, logger: logger)
-        let images = await imagesByName(note)
+        let images = await Shells.imagesByName(setup, environment: environment, logger: logger) { reason in
+            note("base files are shown without their images: \(reason)")
+        }
         let observer = HostObserver(hosts: hosts, forks: setup.configuration.limits.forks)
         let observed = await observer.observe(setup.fleet.hosts)
         await hosts.close()
-        return SurveyReport(setup.fleet.hosts.map { ($0, observed[$0.name] ?? .unreachable(reason: "not surveyed")) }, images: images)
-    }
-
-    private func imagesByName(_ note: (String) -> Void) async -> [BaseFileName: ImageID] {
-        do throws(Refusal) {
-            let catalog = try Shells.catalog(setup, environment: environment, logger: logger)
-            do throws(Failure) {
-                let ids = try await catalog.images(named: nil).map { (BaseFileName(of: $0.id), $0.id) }
-                return Dictionary(ids) { first, _ in first }
-            } catch {
-                throw Refusal(error)
-            }
-        } catch {
-            note("base files are shown without their images: \(error.message ?? "")")
-            return [:]
-        }
+        return SurveyReport(
+            setup.fleet.hosts.map { ($0, observed[$0.name] ?? .unreachable(reason: "not surveyed")) }, images: images.mapValues(\.id))
     }
 }
 

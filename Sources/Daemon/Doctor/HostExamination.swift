@@ -57,8 +57,7 @@ struct HostExamination: Sendable {
     private func tools(_ survey: HostSurvey) -> [DoctorReport.Finding] {
         var findings: [DoctorReport.Finding] = []
         var needed = [("curl", "it fetches images with it"), ("sha512sum", "it checks images with it")]
-        let makesRaw =
-            setup.configuration.node.format == .raw || (setup.configuration.node.format == .auto && survey.forcesRawImages ?? true)
+        let makesRaw = setup.configuration.node.format.isRaw(forcesRawImages: survey.forcesRawImages)
         if makesRaw { needed.append(("qemu-img", "it makes raw base files with it")) }
         for (tool, why) in needed where !survey.tools.contains(tool) {
             findings.append(.fail("tools", "\(tool) is missing; \(why)", "install \(tool) there, or correct node.container"))

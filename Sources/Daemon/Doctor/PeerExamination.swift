@@ -28,11 +28,9 @@ struct PeerExamination: Sendable {
     }
 
     private func copies(_ site: Site) -> Bool {
-        switch site.settings.deliver.via ?? setup.policy.defaults.via {
+        switch setup.policy.defaults.via(of: site) {
         case .direct, .novaAPI: false
         case .proxy, .relay: true
-        // Relay is what sites with so many hosts get by themselves.
-        case nil: site.hosts.count >= 3
         }
     }
 

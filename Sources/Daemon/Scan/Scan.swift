@@ -19,7 +19,9 @@ public struct Scan: Sendable {
     /// Needs no Glance: without it files are not compared with what it declares, and `note` says why. `tell` hears of each host as it is done.
     public func report(note: (String) -> Void, tell: (ScanReport.HostRow) -> Void) async throws(Refusal) -> ScanReport {
         let hosts = Shells.hosts(setup, logger: logger)
-        let images = await imagesByName(note)
+        let images = await Shells.imagesByName(setup, environment: environment, logger: logger) { reason in
+            note("base files are not compared with what Glance declares: \(reason)")
+        }
         let observer = HostObserver(hosts: hosts, forks: setup.configuration.limits.forks)
         let observed = await observer.observe(setup.fleet.hosts)
         let (scan, forks) = (BaseFileScan(hosts: hosts), Forks(setup.configuration.limits.forks))
@@ -50,36 +52,13 @@ public struct Scan: Sendable {
         case .told: return ScanReport.HostRow(host, error: "not surveyed")
         case .surveyed(let survey):
             var row = ScanReport.HostRow(host, error: nil)
+            // Where the operator places originals whatever nova.conf says, they are no surprise.
+            let forcesRaw = setup.configuration.node.format.isRaw(forcesRawImages: survey.forcesRawImages)
             for file in survey.baseFiles.sorted(by: { $0.name < $1.name }) {
                 if Task.isCancelled { break }
-                row.files.append(
-                    await scan.row(file, of: images[file.name], on: host, forcesRaw: forcesRaw(survey)))
+                row.files.append(await scan.row(file, of: images[file.name], on: host, forcesRaw: forcesRaw))
             }
             return row
-        }
-    }
-
-    private func forcesRaw(_ survey: HostSurvey) -> Bool {
-        switch setup.configuration.node.format {
-        case .auto: survey.forcesRawImages ?? true
-        case .raw: true
-        // The operator places originals whatever nova.conf says: then they are no surprise.
-        case .original: false
-        }
-    }
-
-    private func imagesByName(_ note: (String) -> Void) async -> [BaseFileName: ImageFacts] {
-        do throws(Refusal) {
-            let catalog = try Shells.catalog(setup, environment: environment, logger: logger)
-            do throws(Failure) {
-                let images = try await catalog.images(named: nil).map { (BaseFileName(of: $0.id), $0) }
-                return Dictionary(images) { first, _ in first }
-            } catch {
-                throw Refusal(error)
-            }
-        } catch {
-            note("base files are not compared with what Glance declares: \(error.message ?? "")")
-            return [:]
         }
     }
 }
