@@ -78,6 +78,23 @@ def copy_follows_a_growing_file(site):
 
 
 @test
+def copy_keeps_up_with_a_file_that_never_stands_still(site):
+    """Left alone, sftp goes on at the file's end as it began there: two kilobytes an answer, which here takes more than a minute."""
+    growing, size = site.peer_file(b"", "growing file.part"), 32 << 20
+    run = site.copy(os.path.join(site.root, "final"), port=site.ssh.late_port, peer_part=growing, size=size)
+    run.wait_for("started")
+    with open(growing, "ab", buffering=0) as file:
+        began, piece = time.monotonic(), BODY[:1024]
+        for at in range(0, size, len(piece)):
+            file.write(piece)
+            # Slow at first, then fast.
+            while at > 500_000 * (now := time.monotonic() - began) + 10_000_000 * max(0, now - 2):
+                time.sleep(0)
+    succeeded(run.end(6), bytes=size, offset=0)
+    assert read(site.part()) == BODY[:1024] * (size >> 10)
+
+
+@test
 def copy_refusals(site):
     failed(site.copy(site.root + "/nothing").end(), "peer")
     empty = os.path.join(site.root, "empty")

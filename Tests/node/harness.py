@@ -7,6 +7,7 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -206,7 +207,7 @@ def succeeded(event, **members):
 
 
 class SSHServers:
-    """Two real sshd on loopback, one with the sftp subsystem and one without."""
+    """Three real sshd on loopback: one with the sftp subsystem, one without, and one whose sftp answers late."""
 
     def __init__(self, root):
         os.makedirs("/run/sshd", exist_ok=True)
@@ -215,9 +216,11 @@ class SSHServers:
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{root}/{name}"], check=True)
         self.identity, self.known_hosts = f"{root}/user", f"{root}/known_hosts"
         os.chown(self.identity, OWNER, OWNER)
+        late = os.path.join(os.path.dirname(os.path.abspath(__file__)), "slow_sftp_server.py")
         self.port, self.bare_port = self._start(root, "Subsystem sftp internal-sftp\n"), self._start(root, "")
+        self.late_port = self._start(root, f"Subsystem sftp {sys.executable} {late}\n")
         key = " ".join(read(f"{root}/host.pub").decode().split()[:2])
-        write(self.known_hosts, "".join(f"[127.0.0.1]:{port} {key}\n" for port in (self.port, self.bare_port)).encode())
+        write(self.known_hosts, "".join(f"[127.0.0.1]:{port} {key}\n" for port in (self.port, self.bare_port, self.late_port)).encode())
         os.chmod(self.known_hosts, 0o644)
 
     def _start(self, root, more):

@@ -47,6 +47,8 @@ copy_worker() {
     [ "$have" -lt "$p_size" ] || done_transfer ",\"method\":\"$p_method\""
     start_digest
     run_copy
+    # An interrupt that comes just between two requests ends sftp, which has nothing to say to that.
+    while [ -n "$p_peer_part" ] && [ -z "$text" ] && [ "$said" = ' =exit 1' ] && grows; do run_copy; done
     case $p_method:$text in
         sftp:*'subsystem request failed'*)
             p_method=scp
@@ -78,6 +80,13 @@ copy_worker() {
     die "$(kind_of_text peer "$text")" "$p_peer_address: $text"
 }
 
+# Whether more came than was there before the last try.
+grows() {
+    before=$have
+    have=$(stat -c %s "$part" 2>/dev/null) || return 1
+    [ "$have" -gt "$before" ] && [ "$have" -lt "$p_size" ]
+}
+
 # Of those that every sshd has, the ones that processors have instructions for come first: half the work of ssh's own choice.
 cheap_ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr,chacha20-poly1305@openssh.com
 
@@ -94,7 +103,7 @@ run_copy() {
     [ "$p_rate_limit" = 0 ] || set -- "$@" -l $((p_rate_limit / 128 + 1))
     report=$(as_copy_user sh -c "$copy_program" forecache-copy "$p_cache_dir/.forecache" "$part" "$p_size" "$p_method" \
         "$p_peer_path" "${p_peer_user:+$p_peer_user@}$target" "$p_stall_timeout" "$p_peer_part" "$@" <&3 2>&1 3<&- 9>&- |
-        { head -c 4000 && cat >/dev/null; })
+        grep -vx Interrupt | { head -c 4000 && cat >/dev/null; })
     read_report
 }
 
@@ -102,13 +111,16 @@ run_copy() {
 # its own. The limit on the file's size holds whatever the peer sends; the rest of it leaves room for ssh's own files. A growing
 # file is asked for again and again (a dash before the command: failing is no error), but not while so much comes that the last
 # request cannot have ended: sftp takes one after the other. The empty line a round finds out whether it is still there to read.
+# Once it reads beyond the length that the file had when it was asked for, sftp takes one answer after the other, each no longer than the
+# shortest before: at the end of a file that grows that may be a kilobyte for good. So no request lasts longer than a second;
+# between two of them an interrupt would end sftp, hence `lpwd`, whose line tells that a request is over.
 # shellcheck disable=SC2016
 copy_program='
 cd "$1" 2>/dev/null || { echo =enter; exit 1; }
 part=$2 size=$3 method=$4 path=$5 target=$6 stall=$7 growing=$8
 shift 8
 length() { stat -c %s "$part"; }
-get() { printf "%sreget \"%s\" \"%s\"\n" "$1" "$2" "$part"; }
+get() { printf "%sreget \"%s\" \"%s\"\nlpwd\n" "$1" "$2" "$part"; }
 feed() {
     [ -n "$growing" ] || { get "" "$path"; return; }
     last=$(length)
@@ -119,38 +131,52 @@ feed() {
         sleep 0.3
     done
 }
+hurry() {
+    exec 3<&- 4>&-
+    late=
+    read -r copier || return
+    while read -r line; do
+        [ -z "$late" ] || kill "$late"
+        late=
+        case $line in "sftp> -reget "*) (sleep 1 && kill -INT "$copier") >/dev/null & late=$! ;; esac
+    done
+    [ -z "$late" ] || kill "$late"
+}
 command -v "$method" >/dev/null || { echo =no_tool; exit 1; }
 exec 3<&0 4>&1 2>/dev/null
 ulimit -c 0
 ulimit -f $((size / 512 + 128))
-if [ "$method" = sftp ]; then
-    feed 2>/dev/null 3<&- 4>&- | sftp -b - "$@" -- "$target" >/dev/null 2>&4 3<&- 4>&- &
-else
-    case $(scp -O 2>&1) in *"n option"* | *"l option"* | *"d option"*) ;; *) set -- -O "$@" ;; esac
-    scp -B "$@" -- "$target:$path" "./$part" </dev/null >/dev/null 2>&4 3<&- 4>&- &
-fi
-copier=$!
-(while IFS= read -r _; do :; done; kill "$copier") <&3 >/dev/null 4>&- &
-input=$!
-(
-    nap= idle=0 last=
-    trap "kill \$nap; exit" TERM
-    while [ "$idle" -lt "$stall" ]; do
-        sleep 1 >/dev/null 3<&- 4>&- &
-        nap=$!
-        wait "$nap"
-        now=$(length)
-        idle=$((idle + 1))
-        [ "$now" = "$last" ] || idle=0
-        last=$now
-    done
-    echo =stalled >&4
-    kill "$copier"
-) >/dev/null 3<&- &
-stalled=$!
-wait "$copier"
-rc=$?
-kill "$input" "$stalled"
-wait
-echo "=exit $rc"
+{
+    if [ "$method" = sftp ]; then
+        feed 2>/dev/null 3<&- 4>&- | sftp -b - "$@" -- "$target" 2>&4 3<&- 4>&- &
+    else
+        case $(scp -O 2>&1) in *"n option"* | *"l option"* | *"d option"*) ;; *) set -- -O "$@" ;; esac
+        scp -B "$@" -- "$target:$path" "./$part" </dev/null >/dev/null 2>&4 3<&- 4>&- &
+    fi
+    copier=$!
+    echo "$copier"
+    (while IFS= read -r _; do :; done; kill "$copier") <&3 >/dev/null 4>&- &
+    input=$!
+    (
+        nap= idle=0 last=
+        trap "kill \$nap; exit" TERM
+        while [ "$idle" -lt "$stall" ]; do
+            sleep 1 >/dev/null 3<&- 4>&- &
+            nap=$!
+            wait "$nap"
+            now=$(length)
+            idle=$((idle + 1))
+            [ "$now" = "$last" ] || idle=0
+            last=$now
+        done
+        echo =stalled >&4
+        kill "$copier"
+    ) >/dev/null 3<&- &
+    stalled=$!
+    wait "$copier"
+    rc=$?
+    kill "$input" "$stalled"
+    wait
+    echo "=exit $rc" >&4
+} | hurry
 '

@@ -40,7 +40,7 @@ join_left_slices() {
 # From `at` on, for as long as it is worth it; `rate` is what one stream brought, in bytes a second. With `trial` their number is
 # doubled while the sum grows by more than a fifth by it. Whatever goes wrong is left to the single stream that comes after.
 fetch_in_streams() {
-    single=$rate best=$rate streams=1 settled=$((1 - p_trial))
+    best=$rate streams=1 settled=$((1 - p_trial))
     [ "$settled" = 0 ] || streams=$p_streams
     # One stream that brings what it may bring leaves nothing to gain.
     [ "$p_rate_limit" = 0 ] || [ $((rate * 10)) -lt $((p_rate_limit * 9)) ] || return 0
@@ -54,8 +54,9 @@ fetch_in_streams() {
         fi
         if [ "$streams" = 1 ] || ! has_room_for_slices; then return 0; fi
         fetch_round || return 0
-        [ "$settled" = 0 ] || continue
-        if [ $((rate * 10)) -gt $((best * 12)) ]; then
+        if [ "$settled" = 1 ]; then
+            [ "$rate" -le "$best" ] || best=$rate
+        elif [ $((rate * 10)) -gt $((best * 12)) ]; then
             best=$rate
             [ "$streams" -lt "$p_streams" ] || settled=1
         else
@@ -68,9 +69,10 @@ has_room_for_slices() {
     [ $(($(free_bytes .) - (p_size - at) - p_raw_size - largest_slice)) -ge "$p_keep_free" ]
 }
 
-# Four slices a stream, of a second each in a trial and of four seconds later. Sets `at` and `rate`; false where a slice failed.
+# Four slices a stream, each of a second in a trial and of two later, if all streams together brought no more than was had before: what
+# waits for its turn to be joined is not to make the followers wait. Sets `at` and `rate`; false where a slice failed.
 fetch_round() {
-    length=$((single * (settled ? 4 : 1)))
+    length=$((best * (settled + 1) / streams))
     [ "$length" -le "$largest_slice" ] || length=$largest_slice
     [ $((length * streams * 4)) -le $((p_size - at)) ] || length=$(((p_size - at) / (streams * 4) + 1))
     [ "$length" -ge "$smallest_slice" ] || length=$smallest_slice
@@ -94,10 +96,11 @@ fetch_round() {
     [ "$at" -eq "$last" ]
 }
 
-# Stream $1, counted from 0: its slices over one connection, each told of as it ends.
+# Stream $1, counted from 0: its slices over one connection, each told of as it ends: on standard error, as curl keeps what it says on
+# standard output to itself until it ends. A curl before 7.63 complains, and does just that. Line by line, because curl writes word by word.
 fetch_slices() {
     ulimit -f $((length / 512 + 1))
-    slices_config "$1" | curl -q --fail-early --config - 2>/dev/null 3<&- 8>&- 9>&-
+    slices_config "$1" | curl -q --fail-early --config - 2>&1 3<&- 8>&- 9>&- | while read -r line; do printf '%s\n' "$line"; done
 }
 
 slices_config() {
@@ -109,7 +112,7 @@ slices_config() {
         [ -z "$next" ] || printf 'next\n'
         curl_options
         printf 'silent\ngloboff\nfail\nproto = "=http,https"\nnoproxy = "*"\noutput = "%s"\nrange = "%s-%s"\n' "$slice" "$from" "$((to - 1))"
-        printf 'write-out = "%%{http_code} %%{size_download} %s %s\\n"\n' "$from" "$to"
+        printf 'write-out = "%%{stderr}%%{http_code} %%{size_download} %s %s\\n"\n' "$from" "$to"
         [ "$p_rate_limit" = 0 ] || printf 'limit-rate = %s\n' "$((p_rate_limit / streams + 1))"
         next=yes
         from=$((from + length * streams))
@@ -127,6 +130,7 @@ join_slices() {
             to=${whole#*" $turn:"}
             to=${to%% *}
             name_slice "$turn"
+            is_written "$slice" $((to - turn)) || break 2
             cat "$slice" >>"$part" 2>/dev/null || break 2
             rm -f "$slice"
             whole=${whole%%" $turn:"*}" "${whole#*" $turn:$to "}
@@ -134,4 +138,14 @@ join_slices() {
         done
     done
     cat >/dev/null
+}
+
+# curl tells of a slice just before it closes it.
+is_written() {
+    tries=0
+    until [ "$(stat -c %s "$1" 2>/dev/null)" = "$2" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -le 50 ] || return 1
+        sleep 0.1 || sleep 1
+    done
 }

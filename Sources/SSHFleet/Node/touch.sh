@@ -2,7 +2,7 @@
 # Base files are young again.
 # Parts: common
 
-# A thousand names a round: one touch, one stat and one awk for all of them.
+# A thousand names a round: one touch and one stat for all of them.
 perform() {
     here=no touched=0 missing=0 trouble='' count=0 ended=no
     [ ! -d "$p_cache_dir" ] || cd -P "$p_cache_dir" 2>/dev/null || die io "cannot enter $p_cache_dir"
@@ -33,21 +33,15 @@ perform() {
 touch_round() {
     # shellcheck disable=SC2086
     set -- $names
-    names='' waiting=0
+    asked=$names wanted=$# names='' waiting=0
     report=$(touch -c -h -- "$@" 2>&1) || trouble=$report
-    lines=$({
-        printf '%s\n' "$@"
-        stat -c '%n %s %Y' -- "$@" 2>/dev/null
-    } | awk '
-        NF == 1 { asked[++n] = $1 }
-        NF == 3 { bytes[$1] = $2; mtime[$1] = $3 }
-        END { for (i = 1; i <= n; i++) { name = asked[i]
-                  if (name in bytes) { seen++
-                      printf "{\"event\":\"touched\",\"name\":\"%s\",\"bytes\":%s,\"mtime\":%s}\n", name, bytes[name], mtime[name]
-                  } else printf "{\"event\":\"missing\",\"name\":\"%s\"}\n", name }
-              print seen + 0 }')
-    printf '%s\n' "${lines%"$nl"*}"
-    seen=${lines##*"$nl"}
-    touched=$((touched + seen))
-    missing=$((missing + $# - seen))
+    found=$(stat -c '{"event":"touched","name":"%n","bytes":%s,"mtime":%Y}' -- "$@" 2>/dev/null)
+    # shellcheck disable=SC2086
+    set -- $found
+    touched=$((touched + $#)) missing=$((missing + wanted - $#))
+    [ -z "$found" ] || printf '%s\n' "$found"
+    [ "$#" -lt "$wanted" ] || return 0
+    for line in $asked; do
+        case $found in *"\"$line\""*) ;; *) printf '{"event":"missing","name":"%s"}\n' "$line" ;; esac
+    done
 }

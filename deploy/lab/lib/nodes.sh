@@ -90,6 +90,9 @@ node_network() {
     ip netns add "$LINK"
     ip link add "$LINK" type veth peer name eth0 netns "$LINK"
     ip link set "$LINK" master "$BRIDGE" up
+    # As compute nodes have it. BBR takes the moments that a busy machine lets a packet wait for the line's own, and crawls.
+    ip netns exec "$LINK" sysctl -qw net.ipv4.tcp_congestion_control=cubic 2>/dev/null \
+        || ip netns exec "$LINK" sysctl -qw net.ipv4.tcp_congestion_control=reno
     ip -n "$LINK" link set lo up
     ip -n "$LINK" address add "$ADDRESS/24" dev eth0
     ip -n "$LINK" address add "$API_ADDRESS/24" dev eth0
