@@ -212,7 +212,7 @@ struct Evaluation {
             return Leaf(number <= most, tells ? "\(value.said) is \(number <= most ? "at most" : "more than") \(written)" : "")
         case .version(let range):
             guard !value.subject.isTooLong else { return Leaf(nil, tells ? tooLong(value.said) : "") }
-            guard let version = Version(value.subject.text) else { return Leaf(false, tells ? "\(value.said) is not a version" : "") }
+            guard let version = value.version else { return Leaf(false, tells ? "\(value.said) is not a version" : "") }
             let holds = range.contains(version)
             return Leaf(holds, tells ? "\(value.said) is \(holds ? "" : "not ")a version \(range.written)" : "")
         }
@@ -266,5 +266,6 @@ private final class Prepared {
         }
     }
 
-    var number: Double? { Double(subject.text).flatMap { $0.isFinite ? $0 : nil } }
+    private(set) lazy var number = Double(subject.text).flatMap { $0.isFinite ? $0 : nil }
+    private(set) lazy var version = Version(subject.text)
 }

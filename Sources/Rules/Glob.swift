@@ -10,6 +10,8 @@ final class Glob: Sendable {
     /// equal however it is encoded.
     private let onBytes: GlobProgram<UInt8>?
     private let onCharacters: GlobProgram<Character>
+    /// What the bytes of every text that matches have.
+    private let pairs: BytePairs
 
     /// `isFilledIn`: the pattern captures nothing itself but has captured names put in place, so they may stand anywhere.
     init(_ source: String, isFilledIn: Bool = false) throws(PatternError) {
@@ -19,13 +21,14 @@ final class Glob: Sendable {
         self.literal = program.isLiteral ? source : nil
         self.onBytes = program.onBytes
         self.onCharacters = program
+        self.pairs = onBytes.map { $0.stretches.reduce(into: BytePairs([])) { $0.formUnion(BytePairs($1)) } } ?? BytePairs([])
     }
 
     /// The bytes before the first wildcard or capture, and after the last one.
     var edges: [Edge] { onBytes.map { Edge.list(beginning: $0.beginning, end: $0.end) } ?? [] }
 
     func matches(_ subject: Subject, steps: inout Int) -> Bool {
-        if subject.isASCII, let onBytes { return onBytes.matches(subject.bytes, steps: &steps) }
+        if subject.isASCII, let onBytes { return pairs.isSubset(of: subject.pairs) && onBytes.matches(subject.bytes, steps: &steps) }
         return onCharacters.matches(Array(subject.text), steps: &steps)
     }
 
@@ -142,6 +145,11 @@ struct GlobProgram<Element: GlobElement>: Sendable {
 
     var beginning: [Element] {
         tokens.prefix { $0.isLiteral }.compactMap { if case .literal(let element) = $0 { element } else { nil } }
+    }
+
+    /// All that stands between wildcards and captures.
+    var stretches: [[Element]] {
+        tokens.split { !$0.isLiteral }.map { $0.compactMap { if case .literal(let element) = $0 { element } else { nil } } }
     }
 
     var end: [Element] {

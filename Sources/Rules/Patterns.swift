@@ -105,15 +105,31 @@ enum Edge: Hashable, Sendable {
 struct Subject: Sendable {
     let text: String
     let bytes: [UInt8]
+    let pairs: BytePairs
     let isASCII: Bool
 
     init(_ text: String) {
         self.text = text
         self.bytes = Array(text.utf8)
+        self.pairs = BytePairs(bytes)
         self.isASCII = bytes.allSatisfy { $0 < 0x80 } && !bytes.contains(UInt8(ascii: "\r"))
     }
 
     var isTooLong: Bool { bytes.count > Bounds.subjectBytes }
+}
+
+/// Which two bytes stand side by side somewhere, roughly: a text without those of a pattern cannot match it, and nearly all texts are without.
+struct BytePairs: Sendable {
+    /// A bit for many pairs.
+    private var bits: UInt64 = 0
+
+    init(_ bytes: [UInt8]) {
+        for (first, second) in zip(bytes, bytes.dropFirst()) { bits |= 1 << ((UInt64(first) &* 31 &+ UInt64(second)) & 63) }
+    }
+
+    mutating func formUnion(_ other: BytePairs) { bits |= other.bits }
+
+    func isSubset(of other: BytePairs) -> Bool { bits & ~other.bits == 0 }
 }
 
 /// Texts that tenants chose, fit for a terminal and a log line: quoted, cut, and without control or direction characters.

@@ -43,10 +43,22 @@ struct Lab {
 
     /// What lies in our own folder of temporaries.
     func temporaries(on node: String) throws -> [String] {
-        let instances = self["INSTANCES_" + node.replacingOccurrences(of: "-", with: "_")]
-        let folder = instances + "/_base/.forecache"
+        let folder = temporaryFolder(on: node)
         guard FileManager.default.fileExists(atPath: folder) else { return [] }
         return try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".part") }
+    }
+
+    /// Length of the longest of them.
+    func temporaryBytes(on node: String) throws -> Int {
+        try temporaries(on: node).map { name in
+            // Published since it was listed.
+            let attributes = try? FileManager.default.attributesOfItem(atPath: "\(temporaryFolder(on: node))/\(name)")
+            return attributes?[.size] as? Int ?? 0
+        }.max() ?? 0
+    }
+
+    private func temporaryFolder(on node: String) -> String {
+        self["INSTANCES_" + node.replacingOccurrences(of: "-", with: "_")] + "/_base/.forecache"
     }
 
     /// `deploy/lab/lab VERB …` of this lab.
