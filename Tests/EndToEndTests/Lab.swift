@@ -57,6 +57,18 @@ struct Lab {
         }.max() ?? 0
     }
 
+    /// What would wait for the sweep.
+    func removeTemporaries(of image: String) throws {
+        for node in nodes {
+            let name = try baseFile(image, on: node).lastPathComponent
+            let folder = temporaryFolder(on: node)
+            guard FileManager.default.fileExists(atPath: folder) else { continue }
+            for file in try FileManager.default.contentsOfDirectory(atPath: folder) where file.hasPrefix(name) {
+                try FileManager.default.removeItem(atPath: "\(folder)/\(file)")
+            }
+        }
+    }
+
     private func temporaryFolder(on node: String) -> String {
         self["INSTANCES_" + node.replacingOccurrences(of: "-", with: "_")] + "/_base/.forecache"
     }

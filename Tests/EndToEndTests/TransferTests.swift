@@ -47,7 +47,7 @@ import Testing
         let image = try await glance.upload("e2e deleted in the middle", bytes: Self.bytes, tags: [Self.tag])
         _ = try await nodeInTheMiddle()
         try await glance.delete(image)
-        // What is under way may come to its end; what came waits for the sweep.
+        // What is under way may come to its end; its temporaries wait for the sweep.
         var last = [-1]
         try await eventually("no bytes come any more; log: \(service.log)") {
             try await Task.sleep(for: .seconds(3))
@@ -58,6 +58,8 @@ import Testing
         #expect(try lab.holders(of: image).isEmpty)
         #expect(try await service.stop(SIGTERM) == 0)
         #expect(try lab.holders(of: image).isEmpty)
+        // Other tests of this lab look for temporaries.
+        try lab.removeTemporaries(of: image)
         try service.removeQueue()
     }
 
