@@ -30,6 +30,7 @@ public actor NovaReports {
         inboxes[id] = inbox
         defer { leave(id) }
         if isSubscribed { inbox.put(.listening) }
+        // Owned by this actor, and cancelled as the last listener leaves.
         if subscription == nil { subscription = Task { await self.listen() } }
         try await body(inbox)
     }

@@ -226,7 +226,8 @@ private struct RelayDesk {
         case publish
     }
 
-    enum Task {
+    /// An order as it is given: what can end it is the desk's own.
+    enum Job {
         case transfer(Relay.Source, isGrowing: Bool)
         case publish
     }
@@ -242,8 +243,8 @@ private struct RelayDesk {
 
     private init(orders: AsyncStream<Order>.Continuation) { self.orders = orders }
 
-    mutating func order(_ task: Task) {
-        switch task {
+    mutating func order(_ job: Job) {
+        switch job {
         case .publish: orders.yield(.publish)
         case .transfer(let source, let isGrowing):
             let (abandoned, running) = AsyncStream.makeStream(of: Never.self, bufferingPolicy: .unbounded)
