@@ -13,14 +13,20 @@ def sum_of(site):
 
 @test
 def the_transfer_brings_its_digest(site):
-    for start in (site.fetch, lambda: site.copy(site.peer_file())):
-        succeeded(start().end())
-        assert read(sum_of(site)).split()[1].decode() == hashlib.sha512(BODY).hexdigest()
-        assert os.stat(sum_of(site)).st_uid == 0 and not site.strays()
-        # No tool could hash it now, and none has to.
-        succeeded(site.publish(env={"PATH": site.tools(**UNUSABLE)}).end(), existing=False, digest=hashlib.sha512(BODY).hexdigest())
-        assert read(site.base()) == BODY and site.left() == []
-        os.unlink(site.base())
+    without_python = {"PATH": site.tools(without=["python3"])}
+    for env in (None, without_python):
+        for start in (site.fetch, lambda **more: site.copy(site.peer_file(), **more)):
+            brings_its_digest(site, start(env=env))
+
+
+def brings_its_digest(site, run):
+    succeeded(run.end())
+    assert read(sum_of(site)).split()[1].decode() == hashlib.sha512(BODY).hexdigest()
+    assert os.stat(sum_of(site)).st_uid == 0 and not site.strays()
+    # No tool could hash it now, and none has to.
+    succeeded(site.publish(env={"PATH": site.tools(**UNUSABLE)}).end(), existing=False, digest=hashlib.sha512(BODY).hexdigest())
+    assert read(site.base()) == BODY and site.left() == []
+    os.unlink(site.base())
 
 
 @test

@@ -65,7 +65,7 @@ report_progress() {
         wait "$nap" 2>/dev/null
         bytes=$(stat -c %s "$part" 2>/dev/null) || continue
         # The raw file has its length from the start, so what it occupies tells how far its making is.
-        blocks=$(stat -c %b "$raw" 2>/dev/null) && bytes="$bytes,\"converted\":$((blocks * 512))"
+        [ -e "$raw" ] && blocks=$(stat -c %b "$raw" 2>/dev/null) && bytes="$bytes,\"converted\":$((blocks * 512))"
         printf '{"event":"progress","bytes":%s}\n' "$bytes"
     done
 }
