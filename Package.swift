@@ -10,6 +10,9 @@ let strict: [SwiftSetting] = [
     .unsafeFlags(["-warnings-as-errors"]),
 ]
 
+// What the simulations of the tests spend their time in is optimised in debug builds, too: thirty days of a million placements take a minute then instead of an hour.
+let fast = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
 func package(_ product: String, of package: String) -> Target.Dependency { .product(name: product, package: package) }
 
 let argumentParser = package("ArgumentParser", of: "swift-argument-parser")
@@ -34,7 +37,7 @@ let floor0: [Target] = [
 ]
 
 let floor1: [Target] = [
-    .target(name: "ForecacheModel", swiftSettings: strict),
+    .target(name: "ForecacheModel", swiftSettings: fast),
     .target(name: "StrictYAML", dependencies: [yams], swiftSettings: strict),
 ]
 
@@ -42,7 +45,7 @@ let floor2: [Target] = [
     .target(name: "Inspection", dependencies: ["ForecacheModel", crypto], swiftSettings: strict),
     .target(name: "Inventory", dependencies: ["ForecacheModel", "StrictYAML"], swiftSettings: strict),
     .target(name: "Notifications", dependencies: ["ForecacheModel"], swiftSettings: strict),
-    .target(name: "Planning", dependencies: ["ForecacheModel", crypto], swiftSettings: strict),
+    .target(name: "Planning", dependencies: ["ForecacheModel", crypto], swiftSettings: fast),
     .target(name: "Rules", dependencies: ["ForecacheModel", "StrictYAML"], swiftSettings: strict),
     .target(name: "Signatures", dependencies: ["ForecacheModel", asn1, crypto], swiftSettings: strict),
 ]
@@ -50,7 +53,7 @@ let floor2: [Target] = [
 let floor3: [Target] = [
     .target(
         name: "Engine", dependencies: ["ForecacheModel", "Inspection", "Notifications", "Planning", "Rules", "Signatures", logging],
-        swiftSettings: strict
+        swiftSettings: fast
     )
 ]
 
@@ -99,7 +102,7 @@ let floor6: [Target] = [
 ]
 
 let side: [Target] = [
-    .target(name: "ForecacheTestSupport", dependencies: ["Engine", "ForecacheModel", "Planning"], swiftSettings: strict)
+    .target(name: "ForecacheTestSupport", dependencies: ["Engine", "ForecacheModel", "Planning"], swiftSettings: fast)
 ]
 
 let tests: [Target] = [
@@ -141,7 +144,7 @@ let tests: [Target] = [
     // The built program, without any server: FORECACHE_BINARY, else the one beside the tests.
     .testTarget(name: "CommandTests", dependencies: ["forecache"], swiftSettings: strict),
     // Against the real servers of deploy/lab: Tests/run starts them.
-    .testTarget(name: "EndToEndTests", swiftSettings: strict),
+    .testTarget(name: "EndToEndTests", exclude: ["faulty_line.py"], swiftSettings: strict),
     .testTarget(name: "OpenStackLabTests", dependencies: ["Engine", "ForecacheModel", "OpenStackAPI", logging], swiftSettings: strict),
     .testTarget(name: "RabbitMQSourceTests", dependencies: ["Engine", "ForecacheModel", "RabbitMQSource", logging], swiftSettings: strict),
     .testTarget(

@@ -58,7 +58,7 @@ public struct Setup: Sendable {
         if !options.inventory.isEmpty { configuration.inventory = options.inventory.map { files.absolute($0, from: ".") } }
         if let network = options.peerNetwork { configuration.peer.network = network }
         let rules = readRules(configuration.rules, files, &problems)
-        let reading = readInventory(configuration, files, &problems)
+        let reading = readInventory(configuration, hasAllSites: options.inventory.isEmpty, files, &problems)
         problems.add(contentsOf: RuleLint.problems(in: rules, fleet: reading?.fleet))
         guard problems.isEmpty || (options.looksAtLedgerOnly && isConfigured) else { throw .invalid(problems) }
         let whole = problems.isEmpty ? reading?.fleet ?? Fleet(sites: []) : Fleet(sites: [])
@@ -113,24 +113,37 @@ public struct Setup: Sendable {
         return rules
     }
 
-    static func readInventory(_ configuration: Configuration, _ files: OperatorFiles, _ problems: inout Problems)
-        -> InventoryReading?
-    {
+    static func readInventory(
+        _ configuration: Configuration, hasAllSites: Bool = true, _ files: OperatorFiles, _ problems: inout Problems
+    ) -> InventoryReading? {
         guard !configuration.inventory.isEmpty else { return nil }
         var inventoryOptions = InventoryOptions()
         inventoryOptions.hostsGroup = configuration.hostsGroup
         inventoryOptions.peerNetwork = configuration.peer.network
         inventoryOptions.ssh = configuration.ssh
         inventoryOptions.sites = configuration.sites
-        // Ansible goes into sub-directories, too.
-        let texts =
-            configuration.inventory.flatMap {
-                files.texts(at: $0, where: Inventory.isInventoryFile, entering: isInventoryDirectory, &problems)
-            } + variables(beside: configuration.inventory, files, &problems)
+        inventoryOptions.sitePlaces = configuration.sitePlaces
+        inventoryOptions.hostsGroupPlace = configuration.hostsGroupPlace
+        inventoryOptions.hasAllSites = hasAllSites
+        let inventories = inventoryFiles(configuration.inventory, files, &problems)
+        guard !inventories.isEmpty else { return nil }
+        let texts = inventories + variables(beside: configuration.inventory, files, &problems)
         var reading = Inventory.read(texts.map { InventoryFile(path: $0.path, text: $0.text) }, options: inventoryOptions)
         problems.add(contentsOf: reading.problems)
         reading.fleet = expanded(reading.fleet, files)
         return reading
+    }
+
+    /// Ansible goes into sub-directories, too. Where there is none at all, a problem says so.
+    private static func inventoryFiles(_ paths: [String], _ files: OperatorFiles, _ problems: inout Problems) -> [OperatorFiles.File] {
+        var unread = Problems()
+        let found = paths.flatMap { files.texts(at: $0, where: Inventory.isInventoryFile, entering: isInventoryDirectory, &unread) }
+        if found.isEmpty, unread.isEmpty {
+            let message = "no inventory file is in here (*.yaml, *.yml, *.json or without an extension); name one with -i or `inventory:`"
+            for path in paths { unread.add(Place(file: path), message) }
+        }
+        problems.add(contentsOf: unread)
+        return found
     }
 
     /// `group_vars` and `host_vars` lie beside the inventory, as Ansible has them: `NAME.yml`, or a directory `NAME` of files.

@@ -218,13 +218,28 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
             try await limited(work) { () async throws(Failure) in
                 switch work.site.deliver.source ?? .glance {
                 case .glance:
-                    let grant = try await catalog.download(of: work.image.id, endpoint: work.site.glance)
-                    return try await hosts.fetch(request, with: grant, on: host, progress: progress)
+                    return try await fetch(work, request, on: host, progress: progress)
                 case .controller:
                     let source: ByteSource = { range throws(Failure) in try await catalog.bytes(of: work.image.id, in: range) }
                     return try await hosts.receive(request, from: source, on: host, progress: progress)
                 }
             }
+        }
+    }
+
+    /// A token may end on the way, and a site's Glance may know of it before the one that we ask: another one goes on at the byte reached.
+    private func fetch(
+        _ work: StepWork, _ request: BaseFileRequest, on host: Host, progress: @escaping Progress
+    ) async throws(Failure) -> Transfer {
+        let (image, endpoint) = (work.image.id, work.site.glance)
+        let grant = try await catalog.download(of: image, endpoint: endpoint, refused: nil)
+        do throws(Failure) {
+            return try await hosts.fetch(request, with: grant, on: host, progress: progress)
+        } catch {
+            guard error.about == .token else { throw error }
+            logger.info("token refused, renewing", metadata: work.metadata(reason: error))
+            let next = try await catalog.download(of: image, endpoint: endpoint, refused: grant.token)
+            return try await hosts.fetch(request, with: next, on: host, progress: progress)
         }
     }
 

@@ -21,9 +21,9 @@ public struct Policy: Sendable {
     }
 
     /// Whether Nova keeps this placement alive: by the rule that wants it, then by its site.
-    func isThroughNova(_ record: PlacementRecord) -> Bool {
-        let ofRule = rules.rules.first { $0.name == record.rule }?.deliver.via
-        return (ofRule ?? fleet.site(record.site).map(defaults.via(of:)) ?? defaults.via) == .novaAPI
+    func isThroughNova(_ placement: DueRefresh) -> Bool {
+        let ofRule = rules.rules.first { $0.name == placement.rule }?.deliver.via
+        return (ofRule ?? fleet.site(placement.site).map(defaults.via(of:)) ?? defaults.via) == .novaAPI
     }
 }
 

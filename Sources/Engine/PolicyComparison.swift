@@ -4,14 +4,18 @@ import Rules
 
 /// What a new policy would place otherwise than the one in force.
 public enum PolicyComparison {
-    /// Both policies decide on each of the images; hosts are told apart by name. Gives way to other tasks between images.
-    public static func difference(from old: Policy, to new: Policy, images: [ImageFacts], now: Date) async -> PlacementDifference {
+    /// Both policies decide on each of the images; hosts are told apart by name. `began`: since when rules with `for:` match each image. Gives way to other tasks
+    /// between images.
+    public static func difference(
+        from old: Policy, to new: Policy, images: [ImageFacts], since began: [ImageID: [String: Date]], now: Date
+    ) async -> PlacementDifference {
         var difference = PlacementDifference()
         var rows: [PlacementDifference.Row] = []
         let (oldRivals, newRivals) = (Rivals(old.rules, among: images, now: now), Rivals(new.rules, among: images, now: now))
         for image in images {
+            let since = began[image.id] ?? [:]
             let found = rowsOf(
-                image, wanted(image, by: old, among: oldRivals, now: now), wanted(image, by: new, among: newRivals, now: now))
+                image, wanted(image, by: old, among: oldRivals, since, now), wanted(image, by: new, among: newRivals, since, now))
             if !found.isEmpty { difference.images += 1 }
             for row in found {
                 difference.added += row.added
@@ -29,8 +33,10 @@ public enum PolicyComparison {
         return difference
     }
 
-    private static func wanted(_ image: ImageFacts, by policy: Policy, among rivals: Rivals, now: Date) -> [Placement] {
-        policy.rules.decide(image, fleet: policy.fleet, now: now, among: rivals).placements.filter { $0.mode == .enforce }
+    private static func wanted(
+        _ image: ImageFacts, by policy: Policy, among rivals: Rivals, _ began: [String: Date], _ now: Date
+    ) -> [Placement] {
+        policy.rules.decide(image, fleet: policy.fleet, now: now, among: rivals, since: began).placements.filter { $0.mode == .enforce }
     }
 
     private static func rowsOf(_ image: ImageFacts, _ old: [Placement], _ new: [Placement]) -> [PlacementDifference.Row] {

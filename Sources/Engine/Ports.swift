@@ -63,8 +63,9 @@ public protocol ImageCatalog: Sendable {
     func image(_ id: ImageID) async throws(Failure) -> ImageFacts?
     /// All images that we may see, or those of exactly one name, all pages. Hidden ones are included.
     func images(named name: String?) async throws(Failure) -> [ImageFacts]
-    /// A token that lives long enough to start a download, and the URL on the given endpoint (nil: the catalog's).
-    func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant
+    /// A token that lives long enough to start a download and is not `refused`, the one that a host came back with; and the URL on the given endpoint (nil: the
+    /// catalog's).
+    func download(of id: ImageID, endpoint: String?, refused: Secret?) async throws(Failure) -> DownloadGrant
     /// Exactly the bytes of a range, which is not empty and lies inside the image: for a look before anything is moved.
     func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8]
 }
@@ -237,6 +238,8 @@ public protocol Ledger: Sendable {
     func recordGone(_ image: ImageID, at now: Date) async throws(Failure)
     /// Marks placements as being worked on; the mark is cleared by their outcome, and by `open` after a crash.
     func recordStarted(_ image: ImageID, on hosts: [HostName], at now: Date) async throws(Failure)
+    /// Stores how far transfers are, of those placements that are being worked on; a power cut may take it back.
+    func recordProgress(_ image: ImageID, _ progress: [HostName: TransferProgress]) async throws(Failure)
     /// Stores outcomes with their history, and the next refresh of what is there. An outcome never makes a file older than it is known to be: `existing` may
     /// speak of a survey that was taken before the last touch.
     func record(_ outcomes: [Outcome], at now: Date) async throws(Failure)
@@ -247,6 +250,8 @@ public protocol Ledger: Sendable {
     func recordUnreachable(_ host: HostName, reason: String, at now: Date) async throws(Failure)
 
     func placements(of image: ImageID) async throws(Failure) -> [PlacementRecord]
+    /// Sites of the image's wanted placements that are not there, or past their expiry.
+    func sitesInNeed(of image: ImageID, at now: Date) async throws(Failure) -> Set<SiteName>
     /// Image ids in order, after the given one: pages for `status`.
     func images(after image: ImageID?, limit: Int) async throws(Failure) -> [LedgerImage]
     /// Number of placements by state.
@@ -256,7 +261,7 @@ public protocol Ledger: Sendable {
     /// Hosts with wanted placements that are due for a refresh, soonest expiry first.
     func hostsDue(at now: Date, limit: Int) async throws(Failure) -> [DueHost]
     /// One host's wanted placements that are due, and those that come due so soon that the same log-in serves them (see `RefreshSchedule`); soonest expiry first.
-    func dueRefreshes(on host: HostName, at now: Date, limit: Int) async throws(Failure) -> [PlacementRecord]
+    func dueRefreshes(on host: HostName, at now: Date, limit: Int) async throws(Failure) -> [DueRefresh]
     /// When the next wanted placement is due for a refresh; nil where there is none.
     func nextRefresh() async throws(Failure) -> Date?
     /// Stores that base files of a host were touched at `moment`: they are as good as new. No history is kept of what goes well for ever.
@@ -296,6 +301,24 @@ public struct DueHost: Hashable, Sendable {
         self.host = host
         self.expiresAt = expiresAt
         self.dueAt = dueAt
+    }
+}
+
+/// A wanted placement whose base file is to be touched: as much of its record as that needs, because they come by the million.
+public struct DueRefresh: Hashable, Sendable {
+    public var image: ImageID
+    public var baseFile: BaseFileName
+    public var site: SiteName
+    /// The rule that wants it.
+    public var rule: String
+    public var expiresAt: Date
+
+    public init(image: ImageID, baseFile: BaseFileName, site: SiteName, rule: String, expiresAt: Date) {
+        self.image = image
+        self.baseFile = baseFile
+        self.site = site
+        self.rule = rule
+        self.expiresAt = expiresAt
     }
 }
 

@@ -71,46 +71,41 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
             logger.info("image is gone from Glance", metadata: ["image": "\(id)"])
             return nil
         }
-        let decision = try await decide(facts, policy)
-        let concerned = cause == .refresh ? try await inNeed(decision) : decision
-        let throughNova = concerned.hostsThroughNova(policy.fleet, policy.defaults)
-        let asked = enforcedHosts(concerned, policy.fleet).filter { !throughNova.contains($0.name) }
+        let fleet = cause == .refresh ? try await inNeed(of: id, policy.fleet) : policy.fleet
+        let decision = try await decide(facts, policy.rules, fleet)
+        let throughNova = decision.hostsThroughNova(fleet, policy.defaults)
+        let asked = enforcedHosts(decision, fleet).filter { !throughNova.contains($0.name) }
         let observed = await surveyor.observations(of: asked, for: id).merging(try await told(id, throughNova)) { asked, _ in asked }
         if Task.isCancelled { throw Failure(.cancelled, "told to stop before image \(id) was planned") }
-        var plan = Planner.plan(concerned, fleet: policy.fleet, observed: observed, defaults: policy.defaults, now: clock.now.date)
+        var plan = Planner.plan(decision, fleet: fleet, observed: observed, defaults: policy.defaults, now: clock.now.date)
         plan = try await inspection.inspected(plan)
         for refusal in plan.refusals {
             logger.warning("refused", metadata: ["image": "\(id)", "name": "\(facts.name.printable)", "reason": "\(refusal)"])
         }
-        try await ledger.record(decision, ttlSeconds: plan.ttlByHost, at: clock.now.date)
-        try check(plan, policy.fleet, observed)
+        // What is said of some sites is no word on the others; what changed about the image comes as an event or with the next resync.
+        if cause != .refresh { try await ledger.record(decision, ttlSeconds: plan.ttlByHost, at: clock.now.date) }
+        try check(plan, fleet, observed)
         log(decision, plan, cause)
         return plan
     }
 
     /// A newer image puts an older one out of the newest few, and one that goes lets it in again: those are looked at next.
-    private func decide(_ facts: ImageFacts, _ policy: Policy) async throws(Failure) -> Decision {
+    private func decide(_ facts: ImageFacts, _ rules: RuleSet, _ fleet: Fleet) async throws(Failure) -> Decision {
         let now = clock.now.date
-        let (rivals, changed) = try await rivals.note(facts, for: policy.rules, at: now)
+        let (rivals, changed) = try await rivals.note(facts, for: rules, at: now)
         try await lookAgain(at: changed)
-        let began = policy.rules.lasts ? try await ledger.matchesBegan(facts.id) : [:]
-        return policy.rules.decide(facts, fleet: policy.fleet, now: now, among: rivals, since: began)
+        let began = rules.lasts ? try await ledger.matchesBegan(facts.id) : [:]
+        return rules.decide(facts, fleet: fleet, now: now, among: rivals, since: began)
     }
 
     private func lookAgain(at images: Set<ImageID>) async throws(Failure) {
         if !images.isEmpty { try await ledger.request(images.sorted(), cause: .event, at: clock.now.date) }
     }
 
-    /// A refresh found base files missing: the sites that miss one are planned. The others need not be asked, and nobody waits for those of them that are away.
-    private func inNeed(_ decision: Decision) async throws(Failure) -> Decision {
-        let now = clock.now.date
-        let sites = Set(
-            try await ledger.placements(of: decision.image.id).filter {
-                $0.isWanted && ($0.expiresAt.map { $0 <= now } ?? true)
-            }.map(\.site))
-        var concerned = decision
-        concerned.placements.removeAll { !sites.contains($0.site) }
-        return concerned
+    /// A refresh found base files missing: the sites that miss one are decided on and planned. The others need not be asked, and nobody waits for those that are away.
+    private func inNeed(of id: ImageID, _ fleet: Fleet) async throws(Failure) -> Fleet {
+        let sites = try await ledger.sitesInNeed(of: id, at: clock.now.date)
+        return Fleet(sites: fleet.sites.filter { sites.contains($0.name) })
     }
 
     /// Hosts that only dry-run rules want are not even logged in to.
@@ -142,8 +137,17 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     private func execute(_ plan: Plan, _ fleet: Fleet) async throws(Failure) -> [Outcome] {
         let busy = plan.steps.filter { !$0.isAtRest }.map(\.host)
         if !busy.isEmpty { try await ledger.recordStarted(plan.image.id, on: busy, at: clock.now.date) }
-        let outcomes = await executor.execute(
-            plan, fleet: fleet, report: { counters.report($0) }, settled: { await settle($0, of: plan.image) })
+        let notes = ProgressNotes()
+        let outcomes = await withTaskGroup { group in
+            group.addTask { await notes.write(of: plan.image.id, to: ledger, clock: clock, logger: logger) }
+            defer { notes.end() }
+            return await executor.execute(
+                plan, fleet: fleet,
+                report: {
+                    counters.report($0)
+                    notes.take($0)
+                }, settled: { await settle($0, of: plan.image) })
+        }
         // What was left alone is one transaction, and no news.
         let hosts = Set(busy)
         try await ledger.record(outcomes.filter { !hosts.contains($0.host) }, at: clock.now.date)

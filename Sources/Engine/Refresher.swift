@@ -21,7 +21,6 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
     private var lineIsGoodUntil: WallInstant?
     /// Hosts whose due placements are Nova's and became work, and until when they are left to that.
     private var handedOver: [HostName: WallInstant] = [:]
-    private var baseFiles: [ImageID: BaseFileName] = [:]
     /// The ledger failed: the loop ends, and with it the process.
     private var hasFailed = false
 
@@ -70,19 +69,18 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
 
     /// Touches now what is due on one host, or will be soon.
     public func refresh(_ name: HostName) async throws(Failure) -> Refreshed {
-        let due = try await handOver(ledger.dueRefreshes(on: name, at: clock.now.date, limit: limits.touchesPerCommand))
+        let due = try await handOver(ledger.dueRefreshes(on: name, at: clock.now.date, limit: limits.touchesPerCommand), on: name)
         guard !due.isEmpty else { return Refreshed() }
         let answers: [BaseFileName: Touch]
-        let names = due.map { baseFile(of: $0.image) }
         do throws(Failure) {
-            answers = try await hosts.touch(names, on: try host(name))
+            answers = try await hosts.touch(due.map(\.baseFile), on: try host(name))
         } catch {
             try await postpone(due, on: name, error)
             return Refreshed(failure: error)
         }
         var refreshed = Refreshed()
-        for (placement, name) in zip(due, names) {
-            let isThere = if case .touched? = answers[name] { true } else { false }
+        for placement in due {
+            let isThere = if case .touched? = answers[placement.baseFile] { true } else { false }
             if isThere { refreshed.touched.append(placement.image) } else { refreshed.missing.append(placement.image) }
         }
         try await settle(refreshed, on: name)
@@ -90,7 +88,7 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
     }
 
     /// What Nova keeps alive is asked of Nova, for a whole site at once: that is the work loop's. Leaves what is touched here.
-    private func handOver(_ due: [PlacementRecord]) async throws(Failure) -> [PlacementRecord] {
+    private func handOver(_ due: [DueRefresh], on name: HostName) async throws(Failure) -> [DueRefresh] {
         let policy = policy.value
         var ofNova: Set<ImageID> = []
         // Mostly one rule wants all that lies on a host: it is asked for once.
@@ -104,9 +102,7 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
         // A row that waits already, or is under way, stays as it is.
         try await ledger.request(ofNova.sorted(), cause: .resync, at: clock.now.date)
         workWakeup.wake()
-        for placement in due where ofNova.contains(placement.image) {
-            handedOver[placement.host] = clock.now.advanced(by: .seconds(Self.handOverSeconds))
-        }
+        handedOver[name] = clock.now.advanced(by: .seconds(Self.handOverSeconds))
         return due.filter { !ofNova.contains($0.image) }
     }
 
@@ -120,7 +116,8 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
             wakeup.wake()
             throw error
         }
-        wakeup.wake()
+        // Where nobody waits for the place, there is nothing to ask the ledger for before the next look.
+        if !line.isEmpty { wakeup.wake() }
     }
 
     /// Asks the ledger where nothing waits or what waits was read a while ago. With a million placements due at once that takes it seconds, hence the pause.
@@ -139,24 +136,13 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
     private static var handOverSeconds: Int { 60 }
     /// More than fit into flight for minutes; the rest is found in the next look.
     private static var hostsAtOnce: Int { 20_000 }
-    /// More than any cloud keeps fresh; about 200 bytes each.
-    private static var baseFilesKept: Int { 20_000 }
 
     /// A placement that becomes due sooner than the ledger says now is found within five seconds: TTLs are minutes at least.
     private func nextLook() async throws(Failure) -> WallInstant {
         let (soonest, latest) = (clock.now.advanced(by: .seconds(1)), clock.now.advanced(by: .seconds(5)))
-        // What is due already waits for a place or is in flight: a host that ends wakes us.
+        // What is due already waits for a place, and a host that ends wakes us, or is in flight.
         guard line.isEmpty, let next = try await ledger.nextRefresh(), next > clock.now.date else { return latest }
         return max(soonest, min(WallInstant(next), latest))
-    }
-
-    /// A SHA-1 each, of the same few images for ever.
-    private func baseFile(of image: ImageID) -> BaseFileName {
-        if let known = baseFiles[image] { return known }
-        if baseFiles.count >= Self.baseFilesKept { baseFiles = [:] }
-        let name = BaseFileName(of: image)
-        baseFiles[image] = name
-        return name
     }
 
     private func host(_ name: HostName) throws(Failure) -> Host {
@@ -185,10 +171,10 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
     }
 
     /// The host could not be asked: it is tried again after a pause that leaves room for more tries before the first of its files expires.
-    private func postpone(_ placements: [PlacementRecord], on name: HostName, _ failure: Failure) async throws(Failure) {
+    private func postpone(_ placements: [DueRefresh], on name: HostName, _ failure: Failure) async throws(Failure) {
         guard failure.kind != .cancelled else { return }
         let now = clock.now.date
-        let margins = placements.compactMap { $0.expiresAt?.timeIntervalSince(now) }.filter { $0 > 0 }
+        let margins = placements.map { $0.expiresAt.timeIntervalSince(now) }.filter { $0 > 0 }
         let pause = RefreshSchedule.pauseSeconds(margin: margins.min() ?? 0, shortest: Double(limits.backoffSeconds))
         logger.warning(
             "refresh failed", metadata: ["host": "\(name)", "again_in_seconds": "\(Int(pause))", "reason": "\(failure)"])

@@ -24,8 +24,8 @@ public struct RetryingCatalog<C: Clock>: ImageCatalog where C.Instant == WallIns
         try await retried { () async throws(Failure) in try await catalog.images(named: name) }
     }
 
-    public func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant {
-        try await retried { () async throws(Failure) in try await catalog.download(of: id, endpoint: endpoint) }
+    public func download(of id: ImageID, endpoint: String?, refused: Secret?) async throws(Failure) -> DownloadGrant {
+        try await retried { () async throws(Failure) in try await catalog.download(of: id, endpoint: endpoint, refused: refused) }
     }
 
     public func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] {

@@ -16,18 +16,25 @@ public struct Failure: Error, Hashable, Sendable {
     public var context: String
     /// The message of the error below, where there is one.
     public var cause: String?
-    /// The bytes themselves are not the image's: another source may have the right ones.
-    public var isAboutBytes: Bool
+    /// What is wrong, where that is for whoever called to mend.
+    public var about: Subject?
 
-    public init(_ kind: Kind, _ context: String, cause: String? = nil, isAboutBytes: Bool = false) {
+    public enum Subject: String, Hashable, Sendable {
+        /// The bytes themselves are not the image's: another source may have the right ones.
+        case bytes
+        /// Glance did not take the token: another one may do.
+        case token
+    }
+
+    public init(_ kind: Kind, _ context: String, cause: String? = nil, about: Subject? = nil) {
         self.kind = kind
         self.context = context
         self.cause = cause
-        self.isAboutBytes = isAboutBytes
+        self.about = about
     }
 
     /// The same failure told from one floor higher: `context` first, what came from below as its cause.
-    public func wrapped(_ outer: String) -> Failure { Failure(kind, outer, cause: description, isAboutBytes: isAboutBytes) }
+    public func wrapped(_ outer: String) -> Failure { Failure(kind, outer, cause: description, about: about) }
 }
 
 extension Failure: CustomStringConvertible {

@@ -149,7 +149,14 @@ public struct Fleet: Hashable, Sendable, Codable {
 
     public func host(_ name: HostName) -> Host? { places[name].map { sites[$0.site].hosts[$0.host] } }
 
-    public func site(_ name: SiteName) -> Site? { sites.first { $0.name == name } }
+    public func site(_ name: SiteName) -> Site? {
+        var (low, high) = (0, sites.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if sites[middle].name < name { low = middle + 1 } else { high = middle }
+        }
+        return low < sites.count && sites[low].name == name ? sites[low] : nil
+    }
 
     /// The fleet cut down to the named sites and roles; an empty list means all.
     public func filtered(sites wantedSites: [SiteName], roles: [RoleName]) -> Fleet {

@@ -30,6 +30,8 @@ public struct PlacementRecord: Hashable, Sendable, Codable {
     public var priority: Int
     /// True while an executor works on it.
     public var isInFlight: Bool
+    /// How far that is, where bytes are on their way.
+    public var transfer: TransferProgress?
     /// The TTL that counts for this host and rule, in seconds.
     public var ttlSeconds: Int
     /// The controller's clock when the base file's age was 0; nil where no base file is known.
@@ -45,7 +47,8 @@ public struct PlacementRecord: Hashable, Sendable, Codable {
 
     public init(
         image: ImageID, site: SiteName, role: RoleName, host: HostName, isWanted: Bool = true, rule: String = "", priority: Int = 50,
-        isInFlight: Bool = false, ttlSeconds: Int = 86400, touchedAt: Date? = nil, refreshAt: Date? = nil, bytes: Int64 = 0,
+        isInFlight: Bool = false, transfer: TransferProgress? = nil, ttlSeconds: Int = 86400, touchedAt: Date? = nil,
+        refreshAt: Date? = nil, bytes: Int64 = 0,
         lastOutcome: OutcomeKind? = nil, lastError: String? = nil, failures: Int = 0, updatedAt: Date
     ) {
         self.image = image
@@ -56,6 +59,7 @@ public struct PlacementRecord: Hashable, Sendable, Codable {
         self.rule = rule
         self.priority = priority
         self.isInFlight = isInFlight
+        self.transfer = transfer
         self.ttlSeconds = ttlSeconds
         self.touchedAt = touchedAt
         self.refreshAt = refreshAt

@@ -43,6 +43,8 @@ public struct StatusPlacement: Hashable, Sendable {
     public var role: RoleName
     public var host: HostName
     public var state: PlacementState
+    /// How far it is; nil unless it is `caching` and bytes are on their way.
+    public var transfer: TransferProgress?
     /// It expires before it could be fetched anew, and its touch is overdue or failed.
     public var isAtRisk: Bool
     /// Nil where no base file is known.
@@ -59,6 +61,7 @@ public struct StatusPlacement: Hashable, Sendable {
         role = record.role
         host = record.host
         state = record.state(at: now)
+        transfer = state == .caching ? record.transfer : nil
         isAtRisk = record.isAtRisk(at: now)
         // A clock that was set back makes no negative ages.
         ageSeconds = record.touchedAt.map { max(0, Int(now.timeIntervalSince($0).rounded(.down))) }
@@ -68,6 +71,12 @@ public struct StatusPlacement: Hashable, Sendable {
         bytes = record.bytes
         rule = record.rule
         error = record.lastError
+    }
+
+    /// The state as people read it: `caching 43 % from dcn1-compute-0`, `fresh, at risk`.
+    public var stateText: String {
+        if let transfer { return "\(state.rawValue) \(transfer.percent) % from \(transfer.source)" }
+        return isAtRisk ? "\(state.rawValue), at risk" : state.rawValue
     }
 }
 
@@ -108,7 +117,7 @@ public enum RFC3339 {
 
 extension StatusPlacement: Codable {
     enum CodingKeys: String, CodingKey {
-        case site, role, host, state, bytes, rule, error
+        case site, role, host, state, transfer, bytes, rule, error
         case isAtRisk = "at_risk"
         case ageSeconds = "age_seconds"
         case ttlSeconds = "ttl_seconds"
@@ -122,6 +131,7 @@ extension StatusPlacement: Codable {
         role = try container.decode(RoleName.self, forKey: .role)
         host = try container.decode(HostName.self, forKey: .host)
         state = try container.decode(PlacementState.self, forKey: .state)
+        transfer = try container.decode(TransferProgress?.self, forKey: .transfer)
         isAtRisk = try container.decode(Bool.self, forKey: .isAtRisk)
         ageSeconds = try container.decode(Int?.self, forKey: .ageSeconds)
         ttlSeconds = try container.decode(Int.self, forKey: .ttlSeconds)
@@ -138,6 +148,7 @@ extension StatusPlacement: Codable {
         try container.encode(role, forKey: .role)
         try container.encode(host, forKey: .host)
         try container.encode(state, forKey: .state)
+        try container.encode(transfer, forKey: .transfer)
         try container.encode(isAtRisk, forKey: .isAtRisk)
         try container.encode(ageSeconds, forKey: .ageSeconds)
         try container.encode(ttlSeconds, forKey: .ttlSeconds)

@@ -23,6 +23,7 @@ public enum LedgerRule: String, CaseIterable, Sendable {
     case goneIsUnwanted
     case aMatchIsRememberedWhileItLasts
     case startedIsCachingUntilItsOutcome
+    case progressIsToldWhileItLasts
     case cachedIsFreshAndRefreshedAhead
     case failuresCountUntilASuccess
     case unsupportedIsNeverRefreshed
@@ -37,6 +38,7 @@ public enum LedgerRule: String, CaseIterable, Sendable {
     case whatIsDueSoonIsTakenAlong
     case aTouchMakesItFresh
     case whatIsMissingIsNotRefreshed
+    case whereItIsMissingIsTold
     case anOutcomeMakesNoFileOlder
     case riskIsCounted
     case imagesComeInPages
@@ -52,13 +54,13 @@ public enum LedgerRule: String, CaseIterable, Sendable {
             .aNewTTLMovesTheRefresh, .wantedAgainIsRefreshedAgain, .goneIsUnwanted, .aMatchIsRememberedWhileItLasts, .imagesComeInPages,
             .countsAgreeWithStates:
             try await checkDecisions(on: ledger)
-        case .startedIsCachingUntilItsOutcome, .cachedIsFreshAndRefreshedAhead, .failuresCountUntilASuccess,
+        case .startedIsCachingUntilItsOutcome, .progressIsToldWhileItLasts, .cachedIsFreshAndRefreshedAhead, .failuresCountUntilASuccess,
             .unsupportedIsNeverRefreshed, .anOutcomeOfAnUnknownPlacementIsTaken, .aSurveySeesAgesAndWhatIsMissing,
             .anOlderSurveyChangesNothing, .anUnreachableHostKeepsItsPlacements, .dueRefreshesAreSoonestExpiryFirst,
             .aPostponedRefreshComesLater:
             try await checkOutcomes(on: ledger)
         case .aPutOffRefreshIsDueOnceTheHostAnswers, .whatIsDueSoonIsTakenAlong, .aTouchMakesItFresh,
-            .whatIsMissingIsNotRefreshed, .anOutcomeMakesNoFileOlder, .riskIsCounted:
+            .whatIsMissingIsNotRefreshed, .whereItIsMissingIsTold, .anOutcomeMakesNoFileOlder, .riskIsCounted:
             try await checkRefreshes(on: ledger)
         }
     }

@@ -17,6 +17,17 @@ extension LedgerRule {
             try await ledger.record(
                 [LedgerSample.outcome(image, hosts[0], .cached), LedgerSample.outcome(image, hosts[1], .skipped)], at: now)
             try expect(try await states(ledger, image, at: now), [.fresh, .pending, .pending], "ended")
+        case .progressIsToldWhileItLasts:
+            let half = TransferProgress(source: "glance", receivedBytes: 500, totalBytes: 1000)
+            let told = { () async throws in try await ledger.placements(of: image).map(\.transfer) }
+            try await ledger.recordStarted(image, on: [hosts[0]], at: now)
+            try expect(try await told(), [nil, nil, nil], "started")
+            try await ledger.recordProgress(image, [hosts[0]: half, hosts[1]: half, "stranger": half])
+            try expect(try await told(), [half, nil, nil], "under way, and only what is worked on")
+            try await ledger.record([LedgerSample.outcome(image, hosts[0], .failed)], at: now)
+            try expect(try await told(), [nil, nil, nil], "ended")
+            try await ledger.recordStarted(image, on: [hosts[0]], at: now)
+            try expect(try await told(), [nil, nil, nil], "started again")
         case .cachedIsFreshAndRefreshedAhead:
             try await ledger.record([LedgerSample.outcome(image, hosts[0], .cached, at: now.later(-7))], at: now)
             let placement = try await placement(ledger, image, hosts[0])

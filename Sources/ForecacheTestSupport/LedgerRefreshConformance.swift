@@ -28,6 +28,9 @@ extension LedgerRule {
             try expect(try await ledger.hostsDue(at: due.later(1), limit: 9).map(\.expiresAt), [now.later(1000)], "hosts due")
             let taken = try await ledger.dueRefreshes(on: host, at: due.later(1), limit: 9)
             try expect(taken.map(\.image), [images[0], images[1]], "taken along, soonest expiry first")
+            let first = DueRefresh(
+                image: images[0], baseFile: BaseFileName(of: images[0]), site: "dcn1", rule: "golden", expiresAt: now.later(1000))
+            try expect(taken.first, first, "what is told of it")
             try expect(try await ledger.dueRefreshes(on: host, at: due.later(1), limit: 1).map(\.image), [images[0]], "one of two")
             try expect(try await ledger.dueRefreshes(on: "nowhere", at: due, limit: 9).count, 0, "of a host that is not known")
         case .aTouchMakesItFresh:
@@ -49,6 +52,19 @@ extension LedgerRule {
             try expect(record.lastError, "gone", "error")
             try expect(record.touchedAt, nil, "touched")
             try expect(try await ledger.nextRefresh(), nil, "refresh")
+        case .whereItIsMissingIsTold:
+            let sites = { (image: ImageID, moment: Date) async throws in try await ledger.sitesInNeed(of: image, at: moment) }
+            try expect(try await sites(images[0], now), ["dcn1", "dcn2"], "before it is anywhere")
+            try await ledger.record(LedgerSample.hosts.map { LedgerSample.outcome(images[0], $0, .cached) }, at: now)
+            try expect(try await sites(images[0], now.later(999)), [], "while it is everywhere")
+            try await ledger.recordMissing([images[0]], on: LedgerSample.hosts[2], reason: "gone", at: now.later(600))
+            try expect(try await sites(images[0], now.later(999)), ["dcn2"], "where it is gone")
+            try expect(try await sites(images[0], now.later(1000)), ["dcn1", "dcn2"], "where it has expired")
+            try await ledger.recordTouched([images[0]], on: host, at: now.later(600))
+            try expect(try await sites(images[0], now.later(1000)), ["dcn2"], "where it was touched")
+            try await ledger.record(LedgerSample.decision(images[0], on: [host]), ttlSeconds: [:], at: now.later(700))
+            try expect(try await sites(images[0], now.later(1000)), [], "where nobody wants it any longer")
+            try expect(try await sites(try LedgerSample.image(77), now), [], "of an image that is not known")
         case .anOutcomeMakesNoFileOlder:
             try await ledger.record([LedgerSample.outcome(images[0], host, .cached)], at: now)
             try await ledger.recordTouched([images[0]], on: host, at: now.later(600))

@@ -63,8 +63,13 @@ public final class MemoryLedger: Ledger {
 
     public func recordStarted(_ image: ImageID, on hosts: [HostName], at now: Date) async throws(Failure) {
         state.withLock { state in
+            state.transfers[image] = nil
             for host in hosts { state.change(image, on: host, now) { row, _ in row.isInFlight = true } }
         }
+    }
+
+    public func recordProgress(_ image: ImageID, _ progress: [HostName: TransferProgress]) async throws(Failure) {
+        state.withLock { $0.transfers[image, default: [:]].merge(progress) { $1 } }
     }
 
     public func record(_ outcomes: [Outcome], at now: Date) async throws(Failure) {
@@ -77,9 +82,13 @@ public final class MemoryLedger: Ledger {
 
     public func placements(of image: ImageID) async throws(Failure) -> [PlacementRecord] { state.withLock { $0.placements(of: image) } }
 
+    public func sitesInNeed(of image: ImageID, at now: Date) async throws(Failure) -> Set<SiteName> {
+        state.withLock { $0.sitesInNeed(image, now) }
+    }
+
     public func images(after image: ImageID?, limit: Int) async throws(Failure) -> [LedgerImage] {
         state.withLock { state in
-            let ids = state.images.map(\.facts).filter { facts in image.map { $0 < facts.id } ?? true }.sorted { $0.id < $1.id }
+            let ids = state.images.filter { facts in image.map { $0 < facts.id } ?? true }.sorted { $0.id < $1.id }
             return ids.prefix(max(0, limit)).map { LedgerImage(id: $0.id, name: $0.name) }
         }
     }
@@ -97,7 +106,7 @@ public final class MemoryLedger: Ledger {
         }
     }
 
-    public func dueRefreshes(on host: HostName, at now: Date, limit: Int) async throws(Failure) -> [PlacementRecord] {
+    public func dueRefreshes(on host: HostName, at now: Date, limit: Int) async throws(Failure) -> [DueRefresh] {
         state.withLock { $0.dueRefreshes(host, now, limit) }
     }
 

@@ -5,11 +5,6 @@ import Planning
 
 /// What a `MemoryLedger` holds. A million placements are ordinary, so a row holds numbers for names, and a host's rows lie together.
 struct MemoryLedgerState {
-    struct Image {
-        var facts: ImageFacts
-        var baseFile: BaseFileName
-    }
-
     struct Row {
         var image: Int
         /// Index into `labels`: site, role, rule and priority.
@@ -29,6 +24,11 @@ struct MemoryLedgerState {
 
         var expiresAt: Date? { touchedAt?.addingTimeInterval(Double(ttlSeconds)) }
 
+        /// What `HostRows` and the calendar say of a host depends on these two of its rows.
+        var moments: (refreshAt: Date?, neededAt: Date?) { (refreshAt, isWanted ? expiresAt ?? .distantPast : nil) }
+
+        func isExpired(at now: Date) -> Bool { expiresAt.map { $0 <= now } ?? true }
+
         func nextRefresh(_ schedule: RefreshSchedule) -> Date? {
             guard isWanted, let touchedAt, lastOutcome != .unsupported else { return nil }
             return schedule.refreshAt(touchedAt: touchedAt, ttlSeconds: ttlSeconds, share: share)
@@ -47,6 +47,8 @@ struct MemoryLedgerState {
         var rows: [Row] = []
         /// Index into `rows` by image, -1 where there is none.
         var slots: [Int32] = []
+        /// Of the wanted rows; those without a base file are as good as expired.
+        var soonestExpiry = Date.distantFuture
 
         func slot(_ image: Int) -> Int? { image < slots.count && slots[image] >= 0 ? Int(slots[image]) : nil }
 
@@ -54,16 +56,22 @@ struct MemoryLedgerState {
             while slots.count <= row.image { slots.append(-1) }
             slots[row.image] = Int32(rows.count)
             rows.append(row)
+            soonestExpiry = .distantPast
         }
     }
 
     let refresh: RefreshSchedule
     var work: [ImageID: WorkRow] = [:]
-    var images: [Image] = []
+    /// What was last seen of each image; rows name them by their index here and in `names`.
+    var images: [ImageFacts] = []
     var calendar = RefreshCalendar()
     var messages: [OddMessage] = []
     var matches: [ImageID: [String: Date]] = [:]
+    /// Counts only where the row is in flight.
+    var transfers: [ImageID: [HostName: TransferProgress]] = [:]
     private var lastGeneration: Int64 = 0
+    /// Apart from the facts because every touch looks here.
+    private var names: [(image: ImageID, baseFile: BaseFileName)] = []
     private var imageIndex: [ImageID: Int] = [:]
     private var hosts: [HostRows] = []
     private var hostIndex: [HostName: Int] = [:]
@@ -95,10 +103,10 @@ struct MemoryLedgerState {
         let lasting = decision.rules.compactMap { verdict in verdict.began.map { (verdict.rule, $0) } }
         matches[decision.image.id] = lasting.isEmpty ? nil : Dictionary(lasting) { first, _ in first }
         let image = index(of: decision.image)
-        var isWanted = Set<Int>()
+        var isWanted = [Bool](repeating: false, count: hosts.count + wanted.count)
         for placement in wanted {
             let host = index(of: placement.host)
-            isWanted.insert(host)
+            isWanted[host] = true
             let label = index(
                 of: Label(site: placement.site, role: placement.role, rule: placement.rule, priority: placement.priority))
             let ttl = ttlSeconds[placement.host]
@@ -119,14 +127,14 @@ struct MemoryLedgerState {
                 if !wasWanted || row.ttlSeconds != before { row.refreshAt = row.nextRefresh(schedule) }
             }
         }
-        for host in hosts.indices where !isWanted.contains(host) {
+        for host in hosts.indices where !isWanted[host] {
             guard let slot = hosts[host].slot(image), hosts[host].rows[slot].isWanted else { continue }
             change(host, slot, now) { row, _ in (row.isWanted, row.refreshAt) = (false, nil) }
         }
     }
 
     mutating func record(_ outcome: Outcome, _ now: Date) {
-        let size = imageIndex[outcome.image].flatMap { images[$0].facts.sizeBytes }
+        let size = imageIndex[outcome.image].flatMap { images[$0].sizeBytes }
         change(outcome.image, on: outcome.host, now) { row, schedule in
             row.isInFlight = false
             switch outcome.kind {
@@ -152,7 +160,7 @@ struct MemoryLedgerState {
         for slot in hosts[host].rows.indices {
             let row = hosts[host].rows[slot]
             if let touchedAt = row.touchedAt, touchedAt > survey.surveyedAt { continue }
-            guard let file = there[images[row.image].baseFile] else {
+            guard let file = there[names[row.image].baseFile] else {
                 if row.touchedAt != nil { change(host, slot, now) { row, _ in (row.touchedAt, row.refreshAt, row.bytes) = (nil, nil, 0) } }
                 continue
             }
@@ -174,6 +182,16 @@ struct MemoryLedgerState {
             .sorted { ($0.site, $0.host) < ($1.site, $1.host) }
     }
 
+    func sitesInNeed(_ id: ImageID, _ now: Date) -> Set<SiteName> {
+        guard let image = imageIndex[id] else { return [] }
+        var sites: Set<SiteName> = []
+        for host in hosts where host.soonestExpiry <= now {
+            guard let slot = host.slot(image), host.rows[slot].isWanted, host.rows[slot].isExpired(at: now) else { continue }
+            sites.insert(labels[host.rows[slot].label].site)
+        }
+        return sites
+    }
+
     func count<Key: Hashable>(by key: (PlacementRecord) -> Key) -> [Key: Int] {
         var counts: [Key: Int] = [:]
         for host in hosts { for row in host.rows { counts[key(record(row, host.name)), default: 0] += 1 } }
@@ -190,25 +208,32 @@ struct MemoryLedgerState {
         return DueHost(host: hosts[host].name, expiresAt: expiresAt, dueAt: dueAt)
     }
 
-    func dueRefreshes(_ name: HostName, _ now: Date, _ limit: Int) -> [PlacementRecord] {
+    func dueRefreshes(_ name: HostName, _ now: Date, _ limit: Int) -> [DueRefresh] {
         guard let host = hostIndex[name] else { return [] }
-        var due: [PlacementRecord] = []
-        for row in hosts[host].rows {
-            guard let refreshAt = row.refreshAt else { continue }
-            if refreshAt <= now.addingTimeInterval(refresh.takenAlongSeconds(ttlSeconds: row.ttlSeconds)) { due.append(record(row, name)) }
-        }
+        var due: [DueRefresh] = []
+        due.reserveCapacity(max(0, min(limit, hosts[host].rows.count)))
         // Touched together, they expire together: nothing to sort in the common case.
-        if due.contains(where: { $0.expiresAt != due[0].expiresAt }) {
-            due.sort { ($0.expiresAt ?? .distantFuture) < ($1.expiresAt ?? .distantFuture) }
+        var isSorted = true
+        for row in hosts[host].rows {
+            guard let refreshAt = row.refreshAt, let expiresAt = row.expiresAt,
+                refreshAt <= now.addingTimeInterval(refresh.takenAlongSeconds(ttlSeconds: row.ttlSeconds))
+            else { continue }
+            let label = labels[row.label]
+            if let last = due.last, last.expiresAt > expiresAt { isSorted = false }
+            let names = names[row.image]
+            due.append(
+                DueRefresh(image: names.image, baseFile: names.baseFile, site: label.site, rule: label.rule, expiresAt: expiresAt))
         }
+        if !isSorted { due.sort { $0.expiresAt < $1.expiresAt } }
         return due.count > limit ? Array(due.prefix(max(0, limit))) : due
     }
 
     private func record(_ row: Row, _ host: HostName) -> PlacementRecord {
-        let label = labels[row.label]
+        let (label, image) = (labels[row.label], names[row.image].image)
         return PlacementRecord(
-            image: images[row.image].facts.id, site: label.site, role: label.role, host: host, isWanted: row.isWanted, rule: label.rule,
-            priority: label.priority, isInFlight: row.isInFlight, ttlSeconds: row.ttlSeconds, touchedAt: row.touchedAt,
+            image: image, site: label.site, role: label.role, host: host, isWanted: row.isWanted, rule: label.rule,
+            priority: label.priority, isInFlight: row.isInFlight, transfer: row.isInFlight ? transfers[image]?[host] : nil,
+            ttlSeconds: row.ttlSeconds, touchedAt: row.touchedAt,
             refreshAt: row.refreshAt, bytes: row.bytes, lastOutcome: row.lastOutcome, lastError: row.lastError, failures: row.failures,
             updatedAt: row.updatedAt)
     }
@@ -229,33 +254,42 @@ struct MemoryLedgerState {
 
     mutating func changeAll(_ ids: [ImageID], on name: HostName, _ now: Date, _ body: (inout Row, RefreshSchedule) -> Void) {
         guard let host = hostIndex[name] else { return }
+        var next = 0
         for id in ids {
-            guard let image = imageIndex[id], let slot = hosts[host].slot(image) else { continue }
+            // They mostly come in the order in which the rows lie.
+            let isNext = next < hosts[host].rows.count && names[hosts[host].rows[next].image].image == id
+            guard let slot = isNext ? next : imageIndex[id].flatMap({ hosts[host].slot($0) }) else { continue }
             body(&hosts[host].rows[slot], refresh)
             hosts[host].rows[slot].updatedAt = now
+            next = slot + 1
         }
-        noteNextRefresh(host)
+        noteSoonest(host)
     }
 
     private mutating func change(_ host: Int, _ slot: Int, _ now: Date, _ body: (inout Row, RefreshSchedule) -> Void) {
-        let before = hosts[host].rows[slot].refreshAt
+        let before = hosts[host].rows[slot].moments
         body(&hosts[host].rows[slot], refresh)
         hosts[host].rows[slot].updatedAt = now
-        if hosts[host].rows[slot].refreshAt != before { noteNextRefresh(host) }
+        if hosts[host].rows[slot].moments != before { noteSoonest(host) }
     }
 
-    private mutating func noteNextRefresh(_ host: Int) {
-        var next: Date?
-        for row in hosts[host].rows { if let refreshAt = row.refreshAt { next = min(next ?? refreshAt, refreshAt) } }
+    private mutating func noteSoonest(_ host: Int) {
+        var (next, soonest) = (Date?.none, Date.distantFuture)
+        for row in hosts[host].rows {
+            if let refreshAt = row.refreshAt { next = min(next ?? refreshAt, refreshAt) }
+            if row.isWanted { soonest = min(soonest, row.expiresAt ?? .distantPast) }
+        }
+        hosts[host].soonestExpiry = soonest
         calendar.set(host, next)
     }
 
     private mutating func index(of facts: ImageFacts) -> Int {
         if let known = imageIndex[facts.id] {
-            images[known].facts = facts
+            images[known] = facts
             return known
         }
-        images.append(Image(facts: facts, baseFile: BaseFileName(of: facts.id)))
+        images.append(facts)
+        names.append((facts.id, BaseFileName(of: facts.id)))
         imageIndex[facts.id] = images.count - 1
         return images.count - 1
     }

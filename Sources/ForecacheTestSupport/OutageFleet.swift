@@ -57,9 +57,11 @@ public actor OutageFleet: HostOperations {
         return range.upperBound.timeIntervalSince(from) >= seconds
     }
 
-    /// When an outage that the moment lies in ended; the moment itself where there was none.
+    /// When the host could be reached again; outages may overlap. The moment itself where it was not away.
     public nonisolated func back(_ host: HostName, after moment: Date) -> Date {
-        outages[host]?.first { $0.contains(moment) }?.upperBound ?? moment
+        var back = moment
+        while let outage = outages[host]?.first(where: { $0.contains(back) }) { back = outage.upperBound }
+        return back
     }
 
     private func login(_ host: Host) async throws(Failure) {

@@ -41,7 +41,7 @@ public actor ScriptedCatalog: ImageCatalog {
         return range.map { $0 < head.count ? head[Int($0)] : 0 }
     }
 
-    public func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant {
+    public func download(of id: ImageID, endpoint: String?, refused: Secret?) async throws(Failure) -> DownloadGrant {
         if let failure { throw failure }
         return DownloadGrant(url: "\(endpoint ?? "http://glance")/v2/images/\(id)/file", token: Secret("token"), expiresAt: .distantFuture)
     }

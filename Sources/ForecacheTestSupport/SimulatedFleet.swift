@@ -22,7 +22,7 @@ public actor SimulatedFleet: HostOperations {
     }
 
     private struct Node {
-        var baseFiles: [BaseFileName: (bytes: Int64, touchedAt: Date)] = [:]
+        var baseFiles = NodeFiles()
         var temporaries: [BaseFileName: (bytes: Int64, isGood: Bool, changedAt: Date)] = [:]
         var ttlSeconds: Int? = nil
         var imagesType: String? = nil
@@ -70,7 +70,7 @@ public actor SimulatedFleet: HostOperations {
     /// What lies in temporaries of the host.
     public func temporaryBytes(on host: HostName) -> Int64 { nodes[host]?.temporaries.values.reduce(0) { $0 + $1.bytes } ?? 0 }
 
-    public func baseFiles(on host: HostName) -> Set<BaseFileName> { Set(nodes[host]?.baseFiles.keys.map { $0 } ?? []) }
+    public func baseFiles(on host: HostName) -> Set<BaseFileName> { Set(nodes[host]?.baseFiles.files.map(\.name) ?? []) }
 
     public func ageSeconds(of image: ImageID, on host: HostName) -> Double? {
         nodes[host]?.baseFiles[BaseFileName(of: image)].map { clock.now.date.timeIntervalSince($0.touchedAt) }
@@ -82,7 +82,7 @@ public actor SimulatedFleet: HostOperations {
         nodes = nodes.mapValues { node in
             var kept = node
             let ttl = Double(node.ttlSeconds ?? defaultTTLSeconds)
-            kept.baseFiles = node.baseFiles.filter { now.timeIntervalSince($0.value.touchedAt) <= ttl }
+            _ = kept.baseFiles.remove { now.timeIntervalSince($0.touchedAt) > ttl }
             return kept
         }
     }
@@ -90,19 +90,20 @@ public actor SimulatedFleet: HostOperations {
     /// The same on one host; what was removed, and when it expired.
     public func removeExpired(from host: HostName, ttlSeconds: Int) -> [(name: BaseFileName, expiredAt: Date)] {
         let oldest = clock.now.date.addingTimeInterval(-Double(ttlSeconds))
-        guard let files = nodes[host]?.baseFiles, files.values.contains(where: { $0.touchedAt < oldest }) else { return [] }
-        let expired = files.filter { $0.value.touchedAt < oldest }
-        for name in expired.keys { nodes[host]?.baseFiles[name] = nil }
-        return expired.map { ($0.key, $0.value.touchedAt.addingTimeInterval(Double(ttlSeconds))) }
+        let expired = nodes[host]?.baseFiles.remove { $0.touchedAt < oldest } ?? []
+        return expired.map { ($0.name, $0.touchedAt.addingTimeInterval(Double(ttlSeconds))) }
     }
 
     /// Base files that lie on a host, with age 0 now.
     public func place(_ names: [BaseFileName], bytes: Int64, on host: HostName) {
         let now = clock.now.date
-        for name in names { nodes[host, default: Node()].baseFiles[name] = (bytes, now) }
+        for name in names { nodes[host, default: Node()].baseFiles.put(name, bytes: bytes, at: now) }
     }
 
-    public func remove(_ image: ImageID, from host: HostName) { nodes[host]?.baseFiles[BaseFileName(of: image)] = nil }
+    public func remove(_ image: ImageID, from host: HostName) {
+        let name = BaseFileName(of: image)
+        _ = nodes[host]?.baseFiles.remove { $0.name == name }
+    }
 
     // MARK: - HostOperations
 
@@ -113,10 +114,8 @@ public actor SimulatedFleet: HostOperations {
             host: host.name, surveyedAt: now, ttlSeconds: node.ttlSeconds, forcesRawImages: node.forcesRawImages,
             imagesType: node.imagesType, freeBytes: Self.freeBytes, totalBytes: 2 * Self.freeBytes,
             tools: ["curl", "sha256sum", "sha512sum", "md5sum", "qemu-img", "sftp"],
-            baseFiles: node.baseFiles.map {
-                BaseFile(
-                    name: $0.key, bytes: $0.value.bytes, allocatedBytes: $0.value.bytes,
-                    ageSeconds: now.timeIntervalSince($0.value.touchedAt))
+            baseFiles: node.baseFiles.files.map {
+                BaseFile(name: $0.name, bytes: $0.bytes, allocatedBytes: $0.bytes, ageSeconds: now.timeIntervalSince($0.touchedAt))
             }, temporaryBytes: node.temporaries.values.reduce(0) { $0 + $1.bytes })
     }
 
@@ -217,7 +216,7 @@ public actor SimulatedFleet: HostOperations {
         let (node, name) = (try reach(host), BaseFileName(of: request.image))
         operations.append("publish \(host.name)")
         if node.baseFiles[name] != nil {
-            nodes[host.name]?.baseFiles[name]?.touchedAt = clock.now.date
+            _ = nodes[host.name]?.baseFiles.touch([name], at: clock.now.date)
             nodes[host.name]?.temporaries[name] = nil
             return true
         }
@@ -228,7 +227,7 @@ public actor SimulatedFleet: HostOperations {
         guard temporary.isGood, digests[request.image].map({ $0 == request.digest }) ?? true else {
             throw Failure(
                 .permanent, "bytes of image \(request.image) on host \(host.name) do not match \(request.digest.algorithm.rawValue)",
-                isAboutBytes: true)
+                about: .bytes)
         }
         if let conversion = request.conversion {
             guard request.proof != nil else { throw Failure(.permanent, "no proof of image \(request.image) for \(host.name)") }
@@ -237,9 +236,9 @@ public actor SimulatedFleet: HostOperations {
                 throw Failure(.permanent, "qemu-img cannot convert image \(request.image) on \(host.name)")
             }
             if !request.keepsOriginal { nodes[host.name]?.temporaries[name] = nil }
-            nodes[host.name]?.baseFiles[name] = (conversion.rawBytes, clock.now.date)
+            nodes[host.name]?.baseFiles.put(name, bytes: conversion.rawBytes, at: clock.now.date)
         } else {
-            nodes[host.name]?.baseFiles[name] = (request.bytes, clock.now.date)
+            nodes[host.name]?.baseFiles.put(name, bytes: request.bytes, at: clock.now.date)
         }
         return false
     }
@@ -251,24 +250,9 @@ public actor SimulatedFleet: HostOperations {
     }
 
     public func touch(_ names: [BaseFileName], on host: Host) async throws(Failure) -> [BaseFileName: Touch] {
-        var node = try reach(host)
+        _ = try reach(host)
         operations.append("touch \(host.name)")
-        var answers = [BaseFileName: Touch](minimumCapacity: names.count)
-        // Taken out while it is changed: simulations touch by the million, and a copy of all base files for each is most of the time.
-        var files = node.baseFiles
-        nodes[host.name]?.baseFiles = [:]
-        node.baseFiles = [:]
-        let now = clock.now.date
-        for name in names {
-            guard let index = files.index(forKey: name) else {
-                answers[name] = .missing
-                continue
-            }
-            files.values[index].touchedAt = now
-            answers[name] = .touched(bytes: files.values[index].bytes)
-        }
-        nodes[host.name]?.baseFiles = files
-        return answers
+        return nodes[host.name]?.baseFiles.touch(names, at: clock.now.date) ?? [:]
     }
 
     public func sweep(olderThanSeconds: Int, on host: Host) async throws(Failure) -> Int64 {

@@ -70,6 +70,7 @@ public struct Inspector: Sendable {
     /// One pass from the start over the bytes that are there; stops at the first that are not.
     private mutating func judge() {
         do throws(Halt) {
+            if image.sizeBytes == 0 { throw .refused(.empty) }
             try image.require([image.headRange])
             let format = try recognise()
             try compareWithDeclared(format)

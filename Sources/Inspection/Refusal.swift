@@ -2,6 +2,8 @@ import ForecacheModel
 
 /// Why an image is not handed to `qemu-img`. `description` is one sentence and safe to print: what comes from the image is cut and made visible.
 public enum Refusal: Hashable, Sendable {
+    /// Glance has such images: made active by an upload of nothing.
+    case empty
     case declaredFormatUnsupported(String)
     case formatMismatch(declared: String, detected: DetectedFormat)
     /// More than one format matches: one of them is there to be overlooked.
@@ -33,6 +35,7 @@ public enum Refusal: Hashable, Sendable {
 extension Refusal: CustomStringConvertible {
     public var description: String {
         switch self {
+        case .empty: "it has no bytes; upload its data again"
         case .declaredFormatUnsupported(let name): "its disk_format '\(name.printable)' is none that Nova boots"
         case .formatMismatch(let declared, let detected): "its disk_format is \(declared.printable) but its content is \(detected.rawValue)"
         case .severalFormats(let formats):

@@ -27,6 +27,8 @@ struct FleetBuilder {
 
     private var start: Place { Place(file: files.first ?? "inventory") }
 
+    private func place(of site: SiteName) -> Place { options.sitePlaces[site] ?? start }
+
     mutating func fleet(_ findings: inout Findings) -> Fleet {
         guard !files.isEmpty else {
             findings.problem(start, "no inventory file; name a file or directory with -i or the configuration's 'inventory'")
@@ -67,7 +69,8 @@ struct FleetBuilder {
         let near = Nearest.word(to: options.hostsGroup, among: inventory.groups.map(\.name)).map { "; did you mean \($0.shown)?" }
         let what = groups.isEmpty ? "there is no group" : "no host is in group"
         findings.problem(
-            start, "\(what) \(options.hostsGroup.shown), the hosts to cache on; set hosts_group to the compute nodes' group\(near ?? "")")
+            options.hostsGroupPlace ?? start,
+            "\(what) \(options.hostsGroup.shown), the hosts to cache on; set hosts_group to the compute nodes' group\(near ?? "")")
         return []
     }
 
@@ -78,13 +81,15 @@ struct FleetBuilder {
             guard let group = inventory.group(name) else {
                 let near = Nearest.word(to: name, among: inventory.groups.map(\.name)).map { "; did you mean \($0.shown)?" }
                 findings.problem(
-                    start, "sites.\(site).group: no group \(name.shown) in the inventory\(near ?? "; name one that is there")")
+                    place(of: site),
+                    "sites.\(site).group: no group \(name.shown) in the inventory\(near ?? "; name one that is there")")
                 continue
             }
             let hosts = inventory.members(of: [group]).filter(counting.contains)
             if hosts.isEmpty, !members.isEmpty {
                 findings.problem(
-                    start, "sites.\(site).group: no host of \(name.shown) is in \(options.hostsGroup.shown); name a group of compute nodes")
+                    place(of: site),
+                    "sites.\(site).group: no host of \(name.shown) is in \(options.hostsGroup.shown); name a group of compute nodes")
             }
             sites.claim(hosts, for: site, of: inventory, &findings)
         }
@@ -109,17 +114,23 @@ struct FleetBuilder {
     private func checkSettings(_ hosts: [SiteName: [Host]], _ findings: inout Findings) {
         for (site, settings) in options.sites.sorted(by: { $0.key < $1.key }) {
             guard let members = hosts[site] else {
-                if settings.group == nil, !hosts.isEmpty {
-                    let known = hosts.keys.sorted().map(\.rawValue)
-                    let near = Nearest.word(to: site.rawValue, among: known).map { "; did you mean \($0.shown)?" }
-                    findings.notice(
-                        start, "sites.\(site): no stack is called so\(near ?? "; there are \(known.prefix(20).joined(separator: ", "))")")
-                }
+                if settings.group == nil, !hosts.isEmpty { withoutHosts(site, among: hosts.keys.sorted().map(\.rawValue), &findings) }
                 continue
             }
             if let seed = settings.seed, !members.contains(where: { $0.name == seed }) {
-                findings.problem(start, "sites.\(site).seed: \(seed.rawValue.shown) is no host of that site; name one of its compute nodes")
+                findings.problem(
+                    place(of: site), "sites.\(site).seed: \(seed.rawValue.shown) is no host of that site; name one of its compute nodes")
             }
         }
+    }
+
+    /// A stack may have no compute nodes; a name that no stack has is a slip, and its settings would silently be lost.
+    private func withoutHosts(_ site: SiteName, among known: [String], _ findings: inout Findings) {
+        guard !sites.stacks.contains(site.rawValue) else {
+            return findings.notice(place(of: site), "sites.\(site): this stack has no hosts in \(options.hostsGroup.shown)")
+        }
+        let near = Nearest.word(to: site.rawValue, among: known).map { "; did you mean \($0.shown)?" }
+        let message = "sites.\(site): no stack is called so\(near ?? "; there are \(known.prefix(20).joined(separator: ", "))")"
+        if options.hasAllSites { findings.problem(place(of: site), message) } else { findings.notice(place(of: site), message) }
     }
 }

@@ -21,6 +21,11 @@ public struct InventoryOptions: Sendable {
     /// What holds where the inventory has no connection variable of its own.
     public var ssh = SSHSettings()
     public var sites: [SiteName: SiteSettings] = [:]
+    /// Where the configuration names the group and the sites: problems with them are told there, and without a place at the first inventory file.
+    public var hostsGroupPlace: Place?
+    public var sitePlaces: [SiteName: Place] = [:]
+    /// False: other inventories than the configuration's own are read, so that a site which they lack is no mistake.
+    public var hasAllSites = true
 
     public init() {}
 }
@@ -69,6 +74,9 @@ public enum Inventory {
 
     /// Whether a directory of that name, beside the inventory files, holds files of variables: they are to be read too, all levels of them.
     public static func isVariablesDirectory(_ name: String) -> Bool { name == "group_vars" || name == "host_vars" }
+
+    /// One bastion, `[user@]host[:port]`, without an `ssh://`; nil where the text is none.
+    public static func jump(_ text: String) -> String? { JumpText.jump(text) }
 
     private static func directory(of path: String) -> String {
         path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")

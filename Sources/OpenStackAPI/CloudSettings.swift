@@ -83,7 +83,8 @@ struct CloudSettings {
         if let id = self["domain_id"] { return .domain(.id(id)) }
         if let name = self["domain_name"] { return .domain(.name(name, domain: nil)) }
         // Nothing about the scope where an application credential is meant but not complete: it needs none.
-        if identity != nil || self["application_credential_secret"] == nil {
+        let meansCredential = ["secret", "id", "name"].contains { self["application_credential_\($0)"] != nil }
+        if identity != nil || !meansCredential {
             missing.append("\(spelling("project_name")) (or \(spelling("project_id")))")
         }
         return nil

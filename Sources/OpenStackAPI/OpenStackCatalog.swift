@@ -68,8 +68,8 @@ public final class OpenStackCatalog: ImageCatalog {
         return found.values.sorted { $0.id < $1.id }
     }
 
-    public func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant {
-        let token = try await keystone.token(lastingSeconds: Self.downloadTokenSeconds)
+    public func download(of id: ImageID, endpoint: String?, refused: Secret?) async throws(Failure) -> DownloadGrant {
+        let token = try await keystone.token(lastingSeconds: Self.downloadTokenSeconds, refused: refused)
         let root = if let endpoint { ServiceURL.glanceV2(endpoint) } else { try glanceRoot(token) }
         guard ServiceURL.origin(of: root) != nil else {
             let shown = Printable.text(Array(ServiceURL.withoutQuery(root).utf8), limit: 200)

@@ -16,6 +16,12 @@ struct BrokerProblem: Error {
     var status: Int?
     var text: String
 
+    /// No broker was heard at all: nobody has refused us.
+    var isOutOfReach: Bool {
+        let codes = [AMQP_STATUS_SOCKET_ERROR, AMQP_STATUS_TIMEOUT, AMQP_STATUS_HOSTNAME_RESOLUTION_FAILED, AMQP_STATUS_TCP_ERROR]
+        return codes.contains { $0.rawValue == status.map(Int32.init) }
+    }
+
     /// The broker's own words, or librabbitmq's.
     init?(_ reply: amqp_rpc_reply_t) {
         switch reply.reply_type {

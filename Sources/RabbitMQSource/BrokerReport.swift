@@ -47,7 +47,7 @@ private actor Visit {
                 connection.close()
                 return report
             } catch {
-                failures.append(error.failure(Subscription.refusal(of: host, settings.access)))
+                failures.append(error.failure(Subscription.tried(host, settings.access, error)))
             }
         }
         throw Subscription.noBroker(failures)

@@ -88,13 +88,14 @@ final class Subscription {
                 // One byte more than may be parsed: the decoder then sees that a message is too large.
                 return try BrokerConnection(to: host, of: settings.access, named: "forecache \(queue)", bodyBytes: limits.messageBytes + 1)
             } catch {
-                failures.append(error.failure(Self.refusal(of: host, settings.access)))
+                failures.append(error.failure(Self.tried(host, settings.access, error)))
             }
         }
         throw Self.noBroker(failures)
     }
 
-    static func refusal(of host: BrokerHost, _ access: BrokerAccess) -> String {
+    static func tried(_ host: BrokerHost, _ access: BrokerAccess, _ problem: BrokerProblem) -> String {
+        if problem.isOutOfReach { return "broker \(host) is not reachable; is RabbitMQ up, and the address right?" }
         let tls = access.tls == nil ? "" : " with TLS"
         return "broker \(host) did not let us in as \(host.user) on virtual host \(access.virtualHost)\(tls)"
     }

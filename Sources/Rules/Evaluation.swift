@@ -15,9 +15,9 @@ struct Word {
 struct Evaluation {
     private let image: ImageFacts
     private let now: Date
-    private let tags: [Subject]
+    let tags: [Subject]
     /// In the order of `TextField.allCases`.
-    private let texts: [Prepared?]
+    let texts: [Prepared?]
     private var properties: [String: Prepared] = [:]
 
     init(_ image: ImageFacts, now: Date) {
@@ -26,6 +26,10 @@ struct Evaluation {
         self.tags = image.tags.map { Subject($0) }
         self.texts = TextField.allCases.map { field in field.text(of: image).map { Prepared($0, .field(field)) } }
     }
+
+    var propertyNames: Dictionary<String, String>.Keys { image.properties.keys }
+    var sizeBytes: Int64? { image.sizeBytes }
+    var ageSeconds: Double { now.timeIntervalSince(image.createdAt) }
 
     /// The verdict alone, as fast as it goes.
     mutating func word(on match: Match) -> Word {
@@ -159,9 +163,8 @@ struct Evaluation {
             guard let size = image.sizeBytes else { return Leaf(false, "size is not known") }
             return Leaf(size <= most, tells ? "size \(size) is \(size <= most ? "at most" : "more than") \(written)" : "")
         case .createdWithin(let seconds, let written):
-            let age = now.timeIntervalSince(image.createdAt)
-            let isYoung = age <= Double(seconds)
-            return Leaf(isYoung, tells ? "created \(Spoken.age(age)) ago, \(isYoung ? "within" : "not within") \(written)" : "")
+            let isYoung = ageSeconds <= Double(seconds)
+            return Leaf(isYoung, tells ? "created \(Spoken.age(ageSeconds)) ago, \(isYoung ? "within" : "not within") \(written)" : "")
         case .hidden(let wanted):
             return Leaf(
                 image.isHidden == wanted, image.isHidden ? "image is hidden" : "image is not hidden",
@@ -175,6 +178,10 @@ struct Evaluation {
             guard let index = patterns.firstMatch(tag) else { continue }
             return Leaf(true, tells ? "tag \(Quoted.text(tag.text))\(patterns.verb(index, isExcluded: isExcluded))" : "")
         }
+        return noTag(patterns, tells: tells)
+    }
+
+    private func noTag(_ patterns: Patterns, tells: Bool) -> Leaf {
         guard tags.allSatisfy({ !$0.isTooLong }) else { return Leaf(nil, tells ? tooLong("a tag") : "") }
         return Leaf(false, tells ? "no tag matches \(patterns.said)" : "")
     }
@@ -182,7 +189,7 @@ struct Evaluation {
     private func captureTags(_ patterns: Patterns, tells: Bool) -> Leaf {
         var bindings: [Binding] = []
         var texts: [String] = []
-        for tag in tags {
+        for tag in tags where !tag.isTooLong {
             for index in patterns.list.indices {
                 guard let binding = patterns.list[index].capture(tag) else { continue }
                 if tells { texts.append("tag \(Quoted.text(tag.text))\(patterns.verb(index, isExcluded: false))") }
@@ -190,7 +197,7 @@ struct Evaluation {
             }
         }
         guard bindings.isEmpty else { return Leaf(true, texts.joined(separator: "; "), bindings: bindings) }
-        return Leaf(false, tells ? "no tag matches \(patterns.said)" : "")
+        return noTag(patterns, tells: tells)
     }
 
     private mutating func evaluate(_ property: PropertyTest, isExcluded: Bool, tells: Bool) -> Leaf {
@@ -198,7 +205,7 @@ struct Evaluation {
             let isThere = image.properties[property.name] != nil
             return Leaf(isThere == wanted, tells ? "image has \(isThere ? "the" : "no") property \(Quoted.text(property.name))" : "")
         }
-        guard let value = prepared(property.name) else {
+        guard let value = self.property(property.name) else {
             return Leaf(false, tells ? "image has no property \(Quoted.text(property.name))" : "")
         }
         switch property.test {
@@ -218,7 +225,7 @@ struct Evaluation {
         }
     }
 
-    private mutating func prepared(_ name: String) -> Prepared? {
+    mutating func property(_ name: String) -> Prepared? {
         if let prepared = properties[name] { return prepared }
         guard let text = image.properties[name] else { return nil }
         let prepared = Prepared(text, .property(name))
@@ -245,7 +252,7 @@ struct Evaluation {
 }
 
 /// A text of the image with how sentences begin that are about it: `name "cirros"`.
-private final class Prepared {
+final class Prepared {
     enum Kind {
         case field(TextField)
         case property(String)

@@ -11,7 +11,7 @@ final class Glob: Sendable {
     private let onBytes: GlobProgram<UInt8>?
     private let onCharacters: GlobProgram<Character>
     /// What the bytes of every text that matches have.
-    private let pairs: BytePairs
+    let pairs: BytePairs
 
     /// `isFilledIn`: the pattern captures nothing itself but has captured names put in place, so they may stand anywhere.
     init(_ source: String, isFilledIn: Bool = false) throws(PatternError) {

@@ -1,6 +1,7 @@
 import ForecacheModel
 
-/// Every key of a rule file: the JSON Schema is made of this table, conditions are read by it, and tests hold the reader and `rules/README.md` against it.
+/// Every key of a rule file, and of a rule test file (`TestGrammar.swift`): the JSON Schemas are made of this table, conditions are read by it, and tests hold
+/// the readers and `rules/README.md` against it.
 enum Grammar {
     struct Key: Sendable {
         let name: String
@@ -19,16 +20,21 @@ enum Grammar {
         /// Of a condition: one key at each level.
         var hasExactlyOneKey = false
         var mayBeEmpty = true
+        /// Exactly one of these keys, where any are given; and at least one of those.
+        var oneOf: [String] = []
+        var anyOf: [String] = []
     }
 
     indirect enum Shape: Sendable {
+        /// Not empty.
         case text
+        case anyText
         /// Globs, or regular expressions: one or a list of which one must match.
         case patterns
         /// Globs without regular expressions, one or a list.
         case globs
-        /// Literal texts, one or a list.
-        case texts
+        /// Literal texts, one or a list of at least so many.
+        case texts(atLeast: Int)
         case regex
         case version
         case word([String])
@@ -42,14 +48,27 @@ enum Grammar {
         case duration
         case window
         case group(String)
-        case list(of: Shape)
+        case list(of: Shape, atLeast: Int)
         /// One of the words, or `{property: NAME}`; `isList`: or a list of them.
         case wordOrProperty([String], isList: Bool)
         /// Names of properties with a pattern or operators each.
         case properties
+        /// A UUID.
+        case id
+        /// A time or a day.
+        case moment
+        /// Any names with values of a shape.
+        case named(Shape, atLeast: Int)
+        /// `none`, `all`, or something of a shape.
+        case noneOrAll(or: [Shape])
     }
 
+    /// The first is the file itself.
     static let groups = [file, rule, match, operators, targets, deliver, select]
+
+    /// Words of Glance.
+    static let visibilities = ["public", "private", "shared", "community"]
+    static let statuses = ["queued", "saving", "uploading", "importing", "active", "deactivated", "killed", "deleted", "pending_delete"]
 
     static let file = Group(
         name: "file", about: "A rule file.",
@@ -58,7 +77,8 @@ enum Grammar {
                 name: "apiVersion", shape: .constant("forecache/v1"), about: "The version of the rule language.", example: "forecache/v1",
                 isRequired: true),
             Key(
-                name: "rules", shape: .list(of: .group("rule")), about: "The rules, of which every one is asked about every image.",
+                name: "rules", shape: .list(of: .group("rule"), atLeast: 0),
+                about: "The rules, of which every one is asked about every image.",
                 example: "[{name: golden, match: {tag: golden}}]", isRequired: true),
         ])
 
@@ -101,10 +121,10 @@ enum Grammar {
         name: "match", about: "One condition, or all, any or not of others.",
         keys: [
             Key(
-                name: "all", shape: .list(of: .group("match")), about: "All of these conditions hold.",
+                name: "all", shape: .list(of: .group("match"), atLeast: 1), about: "All of these conditions hold.",
                 example: "[{tag: golden}, {visibility: public}]"),
             Key(
-                name: "any", shape: .list(of: .group("match")), about: "One of these conditions holds.",
+                name: "any", shape: .list(of: .group("match"), atLeast: 1), about: "One of these conditions holds.",
                 example: "[{tag: golden}, {owner: 9f3a}]"),
             Key(name: "not", shape: .group("match"), about: "The condition does not hold.", example: "{name: '*-test'}"),
             Key(name: "always", shape: .always, about: "Every image.", example: "true"),
@@ -135,8 +155,8 @@ enum Grammar {
         name: "operators", about: "What the value of a property is compared with; all that are given must hold.",
         keys: [
             Key(name: "exists", shape: .bool, about: "Whether the image has the property.", example: "true"),
-            Key(name: "eq", shape: .text, about: "Exactly this text.", example: "ubuntu"),
-            Key(name: "in", shape: .texts, about: "Exactly one of these texts.", example: "[ubuntu, debian]"),
+            Key(name: "eq", shape: .anyText, about: "Exactly this text.", example: "ubuntu"),
+            Key(name: "in", shape: .texts(atLeast: 1), about: "Exactly one of these texts.", example: "[ubuntu, debian]"),
             Key(name: "glob", shape: .patterns, about: "A pattern with *, ? and [abc].", example: "'ubuntu*'"),
             Key(name: "regex", shape: .regex, about: "A regular expression that is found in the text.", example: "'^2[24]\\.04$'"),
             Key(name: "min", shape: .number, about: "A number of at least this.", example: "4"),

@@ -96,9 +96,8 @@ struct MatchReader {
     private func check(_ field: TextField, _ literal: String, at place: Place, _ problems: inout Problems) {
         let known: [String]
         switch field {
-        case .visibility: known = ["public", "private", "shared", "community"]
-        case .status:
-            known = ["queued", "saving", "uploading", "importing", "active", "deactivated", "killed", "deleted", "pending_delete"]
+        case .visibility: known = Grammar.visibilities
+        case .status: known = Grammar.statuses
         case .id:
             if ImageID(literal)?.text != literal {
                 problems.add(place, "id '\(literal.prefix(60))' is not an image id (a UUID in lower case)")

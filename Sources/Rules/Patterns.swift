@@ -55,6 +55,14 @@ enum Pattern: Sendable {
         }
     }
 
+    /// What every ASCII text that matches has; nothing where that is not known.
+    var pairs: BytePairs {
+        switch self {
+        case .glob(let glob): glob.pairs
+        case .literal, .regex: BytePairs([])
+        }
+    }
+
     var quoted: String {
         switch self {
         case .literal(let text, _): Quoted.text(text)

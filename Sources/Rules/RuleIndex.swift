@@ -1,188 +1,142 @@
 import ForecacheModel
 
-/// Which rules of a set are worth a look for an image. Nearly every rule begins with a text, and nearly every text differs from nearly every rule: so rules are
-/// found by the beginnings and ends of the image's own texts, and only those with a wildcard at either side are tried one by one.
+/// Which rules of a set are worth a look for an image: those of which every clause is met by a text or a number of the image's own. Nearly every rule asks
+/// for what nearly no image has, so nearly none has to be walked through.
 struct RuleIndex: Sendable {
-    /// What a text must begin or end with.
-    private struct Key: Hashable, Sendable {
-        var slot: Slot
-        var edge: Edge
-    }
-
-    /// Where an image has the text.
-    private enum Slot: Hashable, Sendable {
-        case tag
-        /// Index of a `TextField`.
-        case text(Int)
-        case property(String)
-    }
-
-    private var byEdge: [Key: [Int]] = [:]
-    private var slots: [Slot: Known] = [:]
-    /// The rules without an edge.
-    private var others: [Other] = []
-    /// Where the texts are that `others` begin with.
-    private var otherSlots: [Slot] = []
-
-    private struct Other {
+    /// Conditions of a rule of which one must hold, as a bit that is the rule's own.
+    struct Clause: Sendable {
         var rule: Int
-        /// What must hold of a text in a slot, as an index into `otherSlots`; nil where the rule does not begin with a text.
-        var lead: (slot: Int, patterns: Patterns)?
+        var bit: UInt32
     }
 
-    /// What rules ask of one slot.
-    fileprivate struct Known {
-        var beginnings: [Int] = []
-        var ends: [Int] = []
-        /// For texts that are not ASCII, which may equal an edge in other bytes.
-        var rules: [Int] = []
+    /// Clauses of one rule that are told apart; more of them are not looked up.
+    private static let mostClauses = UInt32.bitWidth
+
+    /// By rule: the bits of all its clauses, and of those that no pattern of `TextIndex.open` can meet.
+    private var wanted: [UInt32]
+    private var firm: [UInt32] = []
+
+    private var tags = TextIndex()
+    /// In the order of `TextField.allCases`.
+    private var texts = TextField.allCases.map { _ in TextIndex() }
+    private var properties: [String: PropertyIndex] = [:]
+    private var sizes = RangeIndex<Int64>()
+    /// In seconds.
+    private var ages = RangeIndex<Double>()
+
+    /// What rules ask of one property.
+    private struct PropertyIndex: Sendable {
+        var isThere: [Clause] = []
+        var texts = TextIndex()
+        var numbers = RangeIndex<Double>()
+        var versions = RangeIndex<Version>()
     }
 
     init(_ rules: [Rule]) {
-        let leads = rules.map { $0.match.leads.flatMap(Self.alternatives) ?? [] }
-        var shares: [Key: Int] = [:]
-        for key in leads.joined().joined() { shares[key, default: 0] += 1 }
-        for (index, lead) in leads.enumerated() {
-            if lead.isEmpty { others.append(Other(rule: index, lead: readLead(of: rules[index]))) }
-            // Of `ubuntu-*-arm64` the end is the better choice where all rules begin with `ubuntu-`.
-            for key in lead.compactMap({ $0.min { shares[$0, default: 0] < shares[$1, default: 0] } }) {
-                if byEdge[key]?.last != index { byEdge[key, default: []].append(index) }
-                slots[key.slot, default: Known()].note(key.edge, of: index)
+        wanted = Array(repeating: 0, count: rules.count)
+        for (rule, match) in rules.lazy.map(\.match).enumerated() {
+            for (number, conditions) in match.clauses.prefix(Self.mostClauses).enumerated() {
+                let clause = Clause(rule: rule, bit: 1 << UInt32(number))
+                wanted[rule] |= clause.bit
+                for condition in conditions { file(condition, under: clause) }
             }
+        }
+        firm = wanted
+        tags.settle(&firm)
+        for index in texts.indices { texts[index].settle(&firm) }
+        sizes.settle()
+        ages.settle()
+        for name in properties.keys {
+            properties[name]?.texts.settle(&firm)
+            properties[name]?.numbers.settle()
+            properties[name]?.versions.settle()
         }
     }
 
-    private mutating func readLead(of rule: Rule) -> (Int, Patterns)? {
-        guard let leads = rule.match.leads, leads.count == 1, let (slot, patterns) = Self.slot(leads[0]) else { return nil }
-        if let known = otherSlots.firstIndex(of: slot) { return (known, patterns) }
-        otherSlots.append(slot)
-        return (otherSlots.count - 1, patterns)
-    }
-
-    /// For each pattern of the conditions the keys that it can be found by; nil where one has none.
-    private static func alternatives(_ conditions: [Condition]) -> [[Key]]? {
-        var alternatives: [[Key]] = []
-        for condition in conditions {
-            guard let (slot, patterns) = slot(condition) else { return nil }
-            for pattern in patterns.list {
-                guard !pattern.edges.isEmpty else { return nil }
-                alternatives.append(pattern.edges.map { Key(slot: slot, edge: $0) })
-            }
-        }
-        return alternatives
-    }
-
-    private static func slot(_ condition: Condition) -> (Slot, Patterns)? {
+    private mutating func file(_ condition: Condition, under clause: Clause) {
         switch condition {
-        case .tag(let patterns): (.tag, patterns)
-        case .text(let field, let patterns): (.text(field.index), patterns)
-        case .property(let test): if case .patterns(let patterns) = test.test { (.property(test.name), patterns) } else { nil }
-        case .minSize, .maxSize, .createdWithin, .hidden: nil
+        case .tag(let patterns): tags.add(patterns, clause)
+        case .text(let field, let patterns): texts[field.index].add(patterns, clause)
+        case .property(let property):
+            switch property.test {
+            case .exists: properties[property.name, default: PropertyIndex()].isThere.append(clause)
+            case .patterns(let patterns): properties[property.name, default: PropertyIndex()].texts.add(patterns, clause)
+            case .min(let least, _): properties[property.name, default: PropertyIndex()].numbers.add(least, nil, clause)
+            case .max(let most, _): properties[property.name, default: PropertyIndex()].numbers.add(nil, most, clause)
+            case .version(let range): properties[property.name, default: PropertyIndex()].versions.add(range.least, range.most, clause)
+            }
+        case .minSize(let least, _): sizes.add(least, nil, clause)
+        case .maxSize(let most, _): sizes.add(nil, most, clause)
+        case .createdWithin(let seconds, _): ages.add(nil, Double(seconds), clause)
+        case .hidden: preconditionFailure("'hidden' is in no clause")
         }
     }
 
-    /// Rules that may match, in evaluation order, each once.
-    func candidates(for image: ImageFacts) -> [Int] {
-        var found = otherCandidates(for: image)
-        let count = found.count
-        if let known = slots[.tag] { for tag in image.tags { add(tag, .tag, known, &found) } }
+    /// Rules that may match, in evaluation order. All that match are among them.
+    func candidates(for image: inout Evaluation) -> [Int] {
+        var met: [UInt32] = Array(repeating: 0, count: wanted.count)
+        var open: [(TextIndex, Subject)] = []
+        func look(_ subject: Subject, in index: TextIndex) {
+            index.meet(subject, &met)
+            if index.isOpen { open.append((index, subject)) }
+        }
+        for tag in image.tags { look(tag, in: tags) }
         for field in TextField.allCases {
-            guard let known = slots[.text(field.index)], let text = field.text(of: image) else { continue }
-            add(text, .text(field.index), known, &found)
+            if !texts[field.index].isEmpty, let text = image.texts[field.index] { look(text.subject, in: texts[field.index]) }
         }
-        for (name, text) in image.properties {
-            if let known = slots[.property(name)] { add(text, .property(name), known, &found) }
+        for name in image.propertyNames {
+            guard let index = properties[name], let value = image.property(name) else { continue }
+            for clause in index.isThere { met[clause.rule] |= clause.bit }
+            look(value.subject, in: index.texts)
+            if !index.numbers.isEmpty, let number = value.number { index.numbers.meet(number, &met) }
+            if !index.versions.isEmpty, let version = value.version { index.versions.meet(version, &met) }
         }
-        guard found.count > count else { return found }
-        found.sort()
-        var last = -1
-        return found.filter { rule in
-            defer { last = rule }
-            return rule != last
-        }
-    }
-
-    private func otherCandidates(for image: ImageFacts) -> [Int] {
-        guard !others.isEmpty else { return [] }
-        let subjects = otherSlots.map { slot in
-            switch slot {
-            case .tag: image.tags.map { Subject($0) }
-            case .text(let index): TextField.allCases[index].text(of: image).map { [Subject($0)] } ?? []
-            case .property(let name): image.properties[name].map { [Subject($0)] } ?? []
-            }
-        }.map { $0.filter { !$0.isTooLong } }
-        var found: [Int] = []
-        for other in others {
-            guard let lead = other.lead else {
-                found.append(other.rule)
-                continue
-            }
-            for subject in subjects[lead.slot] where lead.patterns.firstMatch(subject) != nil {
-                found.append(other.rule)
-                break
-            }
-        }
-        return found
-    }
-
-    private func add(_ text: String, _ slot: Slot, _ known: Known, _ found: inout [Int]) {
-        let subject = Subject(text)
-        guard !subject.isTooLong else { return }
-        guard subject.isASCII else {
-            found += known.rules
-            return
-        }
-        for length in known.beginnings where length <= subject.bytes.count {
-            if let rules = byEdge[Key(slot: slot, edge: .beginning(subject.bytes.prefix(length)))] { found += rules }
-        }
-        for length in known.ends where length <= subject.bytes.count {
-            if let rules = byEdge[Key(slot: slot, edge: .end(subject.bytes.suffix(length)))] { found += rules }
-        }
-    }
-}
-
-extension RuleIndex.Known {
-    fileprivate mutating func note(_ edge: Edge, of rule: Int) {
-        switch edge {
-        case .beginning(let bytes): if !beginnings.contains(bytes.count) { beginnings.append(bytes.count) }
-        case .end(let bytes): if !ends.contains(bytes.count) { ends.append(bytes.count) }
-        }
-        if rules.last != rule { rules.append(rule) }
+        if let size = image.sizeBytes { sizes.meet(size, &met) }
+        ages.meet(image.ageSeconds, &met)
+        // What has to be tried comes last, where all else of a rule is met.
+        for (index, subject) in open { index.tryOpen(subject, firm: firm, &met) }
+        return wanted.indices.filter { met[$0] == wanted[$0] }
     }
 }
 
 extension Match {
-    /// Conditions of which one must hold for the tree to hold; nil where there are no such.
-    fileprivate var leads: [Condition]? {
+    /// What the tree cannot hold without: in each list one condition must hold. There are only conditions that can be looked up; one that is left out costs
+    /// time, never a decision.
+    fileprivate var clauses: [[Condition]] {
         switch self {
-        case .condition(let condition): [condition]
-        case .all(let branches):
-            branches.compactMap(\.leads).max { Match.selectivity($0) < Match.selectivity($1) }
+        case .condition(let condition): return condition.isIndexed ? [[condition]] : []
+        case .all(let branches): return branches.flatMap(\.clauses)
         case .any(let branches, _):
-            branches.reduce([]) { all, branch in
-                guard let all, let leads = branch.leads else { return nil }
-                return all + leads
+            let parts = branches.compactMap { branch in
+                let clauses = branch.clauses
+                return clauses.first { !$0.contains(where: \.isCommon) } ?? clauses.first
             }
-        case .not, .always: nil
+            return parts.count == branches.count ? [parts.flatMap { $0 }] : []
+        case .not, .always: return []
         }
-    }
-
-    /// How few images the weakest of the conditions lets through, by kind; 0 where it has no edge to be found by.
-    private static func selectivity(_ conditions: [Condition]) -> Int {
-        conditions.map { condition in
-            switch condition {
-            case .text(.id, let patterns): patterns.haveEdges ? 6 : 0
-            case .tag(let patterns): patterns.haveEdges ? 5 : 0
-            case .text(.name, let patterns): patterns.haveEdges ? 4 : 0
-            case .property(let test): if case .patterns(let patterns) = test.test, patterns.haveEdges { 3 } else { 0 }
-            case .text(.role, let patterns), .text(.owner, let patterns): patterns.haveEdges ? 2 : 0
-            case .text(_, let patterns): patterns.haveEdges ? 1 : 0
-            case .minSize, .maxSize, .createdWithin, .hidden: 0
-            }
-        }.min() ?? 0
     }
 }
 
-extension Patterns {
-    fileprivate var haveEdges: Bool { list.allSatisfy { !$0.edges.isEmpty } }
+extension Condition {
+    fileprivate var isIndexed: Bool {
+        switch self {
+        case .tag, .text, .minSize, .maxSize, .createdWithin: true
+        case .property(let property):
+            switch property.test {
+            case .exists(let wanted): wanted
+            case .patterns, .min, .max: true
+            case .version(let range): range.least != nil || range.most != nil
+            }
+        case .hidden: false
+        }
+    }
+
+    /// Whether images mostly say the same here, so that rules are not told apart by it.
+    fileprivate var isCommon: Bool {
+        switch self {
+        case .text(.visibility, _), .text(.status, _), .text(.diskFormat, _), .text(.containerFormat, _): true
+        case .minSize, .maxSize, .createdWithin, .hidden: true
+        case .tag, .text, .property: false
+        }
+    }
 }

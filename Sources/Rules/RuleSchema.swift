@@ -1,16 +1,18 @@
-/// The JSON Schema of rule files (draft 2020-12), for editors and for checks without forecache. It knows the shape of a file; what only holds between keys,
-/// such as captures that targets use, is for `rules lint`.
+/// The JSON Schemas of rule files and of rule test files (draft 2020-12), for editors and for checks without forecache. They know the shape of a file; what
+/// only holds between keys, such as captures that targets use, is for `rules lint` and `rules test`.
 public enum RuleSchema {
-    public static let text = document.text + "\n"
+    public static let ofRules = document("rules", "forecache rules", Grammar.groups)
+    public static let ofTests = document("rule-tests", "forecache rule tests", Grammar.testGroups)
 
-    private static var document: JSON {
-        let definitions = Grammar.groups.filter { $0.name != Grammar.file.name }.map { ($0.name, schema(of: $0)) }
+    /// The first group is the file.
+    private static func document(_ id: String, _ title: String, _ groups: [Grammar.Group]) -> String {
         var parts = [
-            ("$schema", JSON.string("https://json-schema.org/draft/2020-12/schema")), ("$id", .string("forecache/v1/rules")),
-            ("title", .string("forecache rules")),
+            ("$schema", JSON.string("https://json-schema.org/draft/2020-12/schema")), ("$id", .string("forecache/v1/\(id)")),
+            ("title", .string(title)),
         ]
-        parts += schema(of: Grammar.file).entries
-        return .object(parts + [("$defs", .object(definitions + common))])
+        parts += schema(of: groups[0]).entries
+        let definitions = groups.dropFirst().map { ($0.name, schema(of: $0)) }
+        return JSON.object(parts + [("$defs", .object(definitions + common))]).text + "\n"
     }
 
     private static func schema(of group: Grammar.Group) -> JSON {
@@ -25,14 +27,19 @@ public enum RuleSchema {
         if !required.isEmpty { parts.append(("required", .array(required))) }
         if group.hasExactlyOneKey || !group.mayBeEmpty { parts.append(("minProperties", .integer(1))) }
         if group.hasExactlyOneKey { parts.append(("maxProperties", .integer(1))) }
+        for (word, keys) in [("oneOf", group.oneOf), ("anyOf", group.anyOf)] where !keys.isEmpty {
+            parts.append((word, .array(keys.map { .object([("required", .array([.string($0)]))]) })))
+        }
         return .object(parts)
     }
 
     private static func schema(of shape: Grammar.Shape) -> JSON {
         switch shape {
         case .text: reference("text")
+        case .anyText: .object([("type", scalar)])
         case .patterns: oneOrMore(reference("pattern"))
-        case .globs, .texts: oneOrMore(reference("text"))
+        case .globs: oneOrMore(reference("text"))
+        case .texts(let least): oneOrMore(reference("text"), atLeast: least)
         case .regex: .object([("type", .string("string"))])
         case .version: quantity(#"^ *(>=|<=|!=|==|>|<|=)? *[vV]?[0-9][^ ,]*( *, *(>=|<=|!=|==|>|<|=)? *[vV]?[0-9][^ ,]*)* *$"#)
         case .word(let words): .object([("enum", .array(words.map { .string($0) }))])
@@ -40,20 +47,16 @@ public enum RuleSchema {
         case .bool: .object([("type", .string("boolean"))])
         case .always: .object([("const", .bool(true))])
         case .integer(let range):
-            .object([
-                ("type", .string("integer")), ("minimum", .integer(range.lowerBound)), ("maximum", .integer(range.upperBound)),
-            ])
+            .object(
+                [("type", .string("integer")), ("minimum", .integer(range.lowerBound))]
+                    + (range.upperBound == .max ? [] : [("maximum", .integer(range.upperBound))]))
         case .number: .object([("type", .array([.string("number"), .string("string")]))])
         case .size: quantity(#"^[0-9]+(\.[0-9]+)? *(B|KiB|MiB|GiB|TiB)?$"#)
         case .rate: quantity(#"^[0-9]+(\.[0-9]+)? *(B|KiB|MiB|GiB|TiB)?(/s)?$"#)
         case .duration: quantity(#"^[0-9]+(\.[0-9]+)? *[smhd]?$"#)
-        case .window:
-            .object([
-                ("type", .string("string")),
-                ("pattern", .string(#"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)( [!-~]+)?$"#)),
-            ])
+        case .window: text(#"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)( [!-~]+)?$"#)
         case .group(let name): reference(name)
-        case .list(let element): .object([("type", .string("array")), ("items", schema(of: element))] + atLeastOne(element))
+        case .list(let element, let least): list(of: schema(of: element), atLeast: least)
         case .wordOrProperty(let words, let isList):
             if isList { oneOrMore(wordOrProperty(words)) } else { wordOrProperty(words) }
         case .properties:
@@ -64,21 +67,26 @@ public enum RuleSchema {
                     .object([("anyOf", .array([reference("pattern"), list(of: reference("pattern")), reference(Grammar.operators.name)]))])
                 ),
             ])
+        case .id: text(#"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"#)
+        case .moment: text(#"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:?[0-9]{2}))?$"#)
+        case .named(let value, let least):
+            .object([("type", .string("object")), ("minProperties", .integer(least)), ("additionalProperties", schema(of: value))])
+        case .noneOrAll(let others):
+            .object([("anyOf", .array([.object([("enum", .array([.string("none"), .string("all")]))])] + others.map(schema(of:))))])
         }
-    }
-
-    /// A file may hold no rules; a list of conditions has at least one.
-    private static func atLeastOne(_ element: Grammar.Shape) -> [(String, JSON)] {
-        if case .group(Grammar.match.name) = element { [("minItems", .integer(1))] } else { [] }
     }
 
     private static func reference(_ name: String) -> JSON { .object([("$ref", .string("#/$defs/\(name)"))]) }
 
-    private static func list(of element: JSON) -> JSON {
-        .object([("type", .string("array")), ("items", element), ("minItems", .integer(1))])
+    private static func list(of element: JSON, atLeast least: Int = 1) -> JSON {
+        .object([("type", .string("array")), ("items", element)] + (least == 0 ? [] : [("minItems", .integer(least))]))
     }
 
-    private static func oneOrMore(_ element: JSON) -> JSON { .object([("anyOf", .array([element, list(of: element)]))]) }
+    private static func oneOrMore(_ element: JSON, atLeast least: Int = 1) -> JSON {
+        .object([("anyOf", .array([element, list(of: element, atLeast: least)]))])
+    }
+
+    private static func text(_ pattern: String) -> JSON { .object([("type", .string("string")), ("pattern", .string(pattern))]) }
 
     /// A number with a unit, or a plain number.
     private static func quantity(_ pattern: String) -> JSON {
@@ -95,11 +103,10 @@ public enum RuleSchema {
     }
 
     /// YAML reads `24.04` as a number and `yes` as a boolean; both are texts to us.
+    private static let scalar = JSON.array([.string("string"), .string("number"), .string("boolean")])
+
     private static let common: [(String, JSON)] = [
-        (
-            "text",
-            .object([("type", .array([.string("string"), .string("number"), .string("boolean")])), ("minLength", .integer(1))])
-        ),
+        ("text", .object([("type", scalar), ("minLength", .integer(1))])),
         (
             "pattern",
             .object([

@@ -39,7 +39,7 @@ public struct RuleSet: Sendable {
     ) -> Decision {
         var evaluation = Evaluation(image, now: now)
         var hits: [Hit] = []
-        for index in index.candidates(for: image) {
+        for index in index.candidates(for: &evaluation) {
             guard evaluation.word(on: rules[index].match).holds == true else { continue }
             // What holds is told: there is little of it.
             let (word, finding) = evaluation.finding(on: rules[index].match)
@@ -154,24 +154,37 @@ private struct Wants {
         guard !offsets.isEmpty else { return [] }
         var placements: [Placement] = []
         placements.reserveCapacity(first.reduce(0) { $0 + ($1 < 0 ? 0 : 1) })
-        for (siteIndex, site) in fleet.sites.enumerated() {
+        // What is said of a host is mostly said of the one before it: with many hosts, saying it anew is what takes the time.
+        var said: (wants: [Int], placement: Placement)?
+        for (site, offset) in zip(fleet.sites, offsets) {
             let start = placements.count
-            for (hostIndex, host) in site.hosts.enumerated() {
-                let slot = offsets[siteIndex] + hostIndex
-                guard first[slot] >= 0 else { continue }
-                let all = [first[slot]] + (more[slot] ?? [])
-                let winner = all.first { rules[$0].mode == .enforce } ?? first[slot]
-                placements.append(
-                    Placement(
-                        image: image, site: site.name, role: host.role, host: host.name, rule: rules[winner].name,
-                        alsoWantedBy: all.count == 1 ? [] : all.filter { $0 != winner }.map { rules[$0].name }, mode: rules[winner].mode,
-                        priority: rules[winner].priority, deliver: rules[winner].deliver,
-                        ttlSeconds: rules[winner].ttlSeconds,
-                        reasons: reasons[winner] ?? []))
+            var areInOrder = true
+            for index in site.hosts.indices where first[offset + index] >= 0 {
+                let (leader, others) = (first[offset + index], more.isEmpty ? nil : more[offset + index])
+                if said?.wants.first != leader || !(said?.wants.dropFirst().elementsEqual(others ?? []) ?? false) {
+                    let wants = [leader] + (others ?? [])
+                    let winner = wants.first { rules[$0].mode == .enforce } ?? leader
+                    said = (wants, Self.placement(of: image, by: winner, of: wants, rules, reasons[winner] ?? []))
+                }
+                guard let placement = said?.placement else { continue }
+                placements.append(placement)
+                let last = placements.count - 1
+                placements[last].site = site.name
+                placements[last].role = site.hosts[index].role
+                placements[last].host = site.hosts[index].name
+                if last > start, placements[last - 1].host > placements[last].host { areInOrder = false }
             }
-            if !placements[start...].isSorted { placements[start...].sort { $0.host < $1.host } }
+            if !areInOrder { placements[start...].sort { $0.host < $1.host } }
         }
         return placements
+    }
+
+    /// But for the host.
+    private static func placement(of image: ImageID, by winner: Int, of wants: [Int], _ rules: [Rule], _ reasons: [String]) -> Placement {
+        let rule = rules[winner]
+        return Placement(
+            image: image, site: "", role: "", host: "", rule: rule.name, alsoWantedBy: wants.filter { $0 != winner }.map { rules[$0].name },
+            mode: rule.mode, priority: rule.priority, deliver: rule.deliver, ttlSeconds: rule.ttlSeconds, reasons: reasons)
     }
 
     private mutating func prepare() {
@@ -182,9 +195,4 @@ private struct Wants {
         }
         first = Array(repeating: -1, count: count)
     }
-}
-
-extension ArraySlice<Placement> {
-    /// By host, as inventories mostly have them: comparing neighbours is much cheaper than sorting.
-    fileprivate var isSorted: Bool { zip(self, dropFirst()).allSatisfy { $0.host <= $1.host } }
 }

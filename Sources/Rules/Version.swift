@@ -1,43 +1,37 @@
 /// A version as distributions write it, compared number by number: `22.04` < `22.10` < `24.04.1`, and `9` = `9.0`.
-struct Version: Comparable, Sendable {
-    /// Part by part: a run of digits (without leading zeros, as text: they may be longer than any integer) or a run of letters.
-    private let parts: [Part]
+struct Version: Hashable, Comparable, Sendable {
+    /// The parts one after the other, so that bytes are ordered as versions are. A number is the count of its digits above `zero` (leading zeros do not count)
+    /// and its digits: it may be longer than any integer. Letters are below `zero` and end with a 0: `1.0rc1` comes before `1.0`, for it is not finished yet.
+    /// Zeros at the end are left out.
+    private let parts: [UInt8]
 
-    private enum Part: Comparable {
-        /// `1.0rc1` comes before `1.0`: letters mark what is not finished yet.
-        case letters(String)
-        case number(String)
-
-        static func < (left: Part, right: Part) -> Bool {
-            switch (left, right) {
-            case (.letters(let left), .letters(let right)): left < right
-            case (.letters, .number): true
-            case (.number, .letters): false
-            case (.number(let left), .number(let right)): (left.utf8.count, left) < (right.utf8.count, right)
-            }
-        }
-
-        static let zero = Part.number("")
-    }
+    private static let zero: UInt8 = 0x80
 
     /// Nil where the text does not begin with a number; a `v` before it is passed over. What is neither digit nor letter separates.
     init?(_ text: String) {
-        var parts: [Part] = []
-        let trimmed = text.hasPrefix("v") || text.hasPrefix("V") ? text.dropFirst() : text[...]
-        var rest = trimmed.utf8[...]
+        var rest = text.hasPrefix("v") || text.hasPrefix("V") ? text.dropFirst().utf8[...] : text.utf8[...]
         guard let first = rest.first, Self.isDigit(first) else { return nil }
+        var parts: [UInt8] = []
         while let byte = rest.first {
-            let isNumber = Self.isDigit(byte)
-            guard isNumber || Self.isLetter(byte) else {
+            if Self.isDigit(byte) {
+                let digits = rest.prefix(while: Self.isDigit)
+                parts += Self.number(digits.drop { $0 == UInt8(ascii: "0") })
+                rest = rest[digits.endIndex...]
+            } else if Self.isLetter(byte) {
+                let letters = rest.prefix(while: Self.isLetter)
+                parts += letters.map { $0 | 0x20 } + [0]
+                rest = rest[letters.endIndex...]
+            } else {
                 rest = rest.dropFirst()
-                continue
             }
-            let run = rest.prefix { isNumber ? Self.isDigit($0) : Self.isLetter($0) }
-            let text = String(decoding: isNumber ? run.drop { $0 == UInt8(ascii: "0") } : run, as: UTF8.self)
-            parts.append(isNumber ? .number(text) : .letters(text.lowercased()))
-            rest = rest[run.endIndex...]
         }
+        while parts.last == Self.zero { parts.removeLast() }
         self.parts = parts
+    }
+
+    private static func number(_ digits: Substring.UTF8View) -> [UInt8] {
+        let (many, few) = digits.count.quotientAndRemainder(dividingBy: 0x7f)
+        return Array(repeating: .max, count: many) + [zero + UInt8(few)] + digits
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
@@ -52,9 +46,7 @@ struct Version: Comparable, Sendable {
         return false
     }
 
-    static func == (left: Version, right: Version) -> Bool { !(left < right) && !(right < left) }
-
-    private func part(_ index: Int) -> Part { index < parts.count ? parts[index] : .zero }
+    private func part(_ index: Int) -> UInt8 { index < parts.count ? parts[index] : Self.zero }
 }
 
 /// `>=22.04, <24`: comparisons that must all hold.
@@ -90,6 +82,14 @@ struct VersionRange: Sendable {
         }
         self.written = text
         self.bounds = bounds
+    }
+
+    /// What every version of the range is at least, and at most; nil where that is open.
+    var least: Version? { ends([.atLeast, .more, .same, .equal]).max() }
+    var most: Version? { ends([.atMost, .less, .same, .equal]).min() }
+
+    private func ends(_ comparisons: Set<Comparison>) -> [Version] {
+        bounds.filter { comparisons.contains($0.comparison) }.map(\.version)
     }
 
     func contains(_ version: Version) -> Bool {

@@ -88,9 +88,21 @@ extension SQLiteLedger {
             for host in hosts {
                 try db.run(
                     """
-                    UPDATE placements SET in_flight = 1, updated_at = ?
+                    UPDATE placements SET in_flight = 1, source = NULL, received_bytes = NULL, total_bytes = NULL, updated_at = ?
                     WHERE image = (SELECT id FROM images WHERE uuid = ?) AND host = (SELECT id FROM hosts WHERE name = ?)
                     """, [now.column, image.blob, host.rawValue])
+            }
+        }
+    }
+
+    public func recordProgress(_ image: ImageID, _ progress: [HostName: TransferProgress]) async throws(Failure) {
+        try await write("record how far image \(image) is", isSynced: false) { db in
+            for (host, transfer) in progress {
+                try db.run(
+                    """
+                    UPDATE placements SET source = ?, received_bytes = ?, total_bytes = ?
+                    WHERE image = (SELECT id FROM images WHERE uuid = ?) AND host = (SELECT id FROM hosts WHERE name = ?) AND in_flight = 1
+                    """, [transfer.source.bounded(255), transfer.receivedBytes, transfer.totalBytes, image.blob, host.rawValue])
             }
         }
     }

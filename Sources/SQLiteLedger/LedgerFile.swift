@@ -15,7 +15,7 @@ enum LedgerFile {
             throw Failure(
                 .fatal,
                 "cannot create directory \(directory) for the ledger: create it so that the service's user may write there, or set `state:`",
-                cause: error.localizedDescription)
+                cause: reasonNotMade(directory))
         }
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
@@ -39,6 +39,11 @@ enum LedgerFile {
                 .fatal, "cannot read ledger \(path): run as the user that owns it",
                 cause: String(cString: strerror(errno)))
         }
+    }
+
+    /// The system's own words; Foundation has only a sentence of its own.
+    private static func reasonNotMade(_ directory: String) -> String {
+        mkdir(directory, 0o700) == 0 ? "it could not be made at once" : String(cString: strerror(errno))
     }
 
     private static func remedy(_ code: Int32) -> String {

@@ -14,6 +14,20 @@ extension SQLiteLedger {
         }
     }
 
+    public func sitesInNeed(of image: ImageID, at now: Date) async throws(Failure) -> Set<SiteName> {
+        try await read("read where image \(image) is missing") { db in
+            let rows = try db.rows(
+                """
+                SELECT DISTINCT s.word FROM placements p JOIN words s ON s.id = p.site
+                WHERE p.image = (SELECT id FROM images WHERE uuid = ?) AND p.wanted = 1
+                    AND (p.touched_at IS NULL OR p.touched_at + p.ttl_seconds <= ?)
+                """, [image.blob, now.column])
+            var sites: Set<SiteName> = []
+            while let row = try rows.next() { sites.insert(SiteName(try row.at(0))) }
+            return sites
+        }
+    }
+
     public func images(after image: ImageID?, limit: Int) async throws(Failure) -> [LedgerImage] {
         try await read("read the images") { db in
             // An empty blob sorts before every other.
@@ -58,7 +72,7 @@ private let countByState = """
 
 let recordColumns = """
     i.uuid, s.word, r.word, h.name, p.wanted, u.word, p.priority, p.in_flight, p.ttl_seconds, p.touched_at, p.refresh_at, p.bytes,
-    p.last_outcome, p.last_error, p.failures, p.updated_at
+    p.last_outcome, p.last_error, p.failures, p.updated_at, p.source, p.received_bytes, p.total_bytes
     """
 
 let recordJoins = """
@@ -76,15 +90,27 @@ func records(_ db: Database, _ sql: String, _ arguments: StatementArguments) thr
 
 extension PlacementRecord {
     fileprivate init(_ row: Row) throws {
+        let isInFlight: Bool = try row.at(7)
+        let transfer = isInFlight ? try TransferProgress(row, from: 16) : nil
         try self.init(
             image: ImageID(blob: row.at(0)), site: SiteName(row.at(1)), role: RoleName(row.at(2)),
             host: HostName(row.at(3)), isWanted: row.at(4),
-            rule: row.at(5), priority: row.at(6), isInFlight: row.at(7), ttlSeconds: row.at(8),
+            rule: row.at(5), priority: row.at(6), isInFlight: isInFlight, transfer: transfer, ttlSeconds: row.at(8),
             touchedAt: (row.at(9) as Double?).map { Date(column: $0) },
             refreshAt: (row.at(10) as Double?).map { Date(column: $0) }, bytes: row.at(11),
             lastOutcome: (row.at(12) as String?).flatMap(OutcomeKind.init(rawValue:)),
             lastError: row.at(13),
             failures: row.at(14),
             updatedAt: Date(column: row.at(15)))
+    }
+}
+
+extension TransferProgress {
+    /// Nil where nothing was told yet.
+    fileprivate init?(_ row: Row, from column: Int) throws {
+        guard let source = try row.at(column) as String?, let received = try row.at(column + 1) as Int64?,
+            let total = try row.at(column + 2) as Int64?
+        else { return nil }
+        self.init(source: source, receivedBytes: received, totalBytes: total)
     }
 }

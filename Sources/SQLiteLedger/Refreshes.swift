@@ -23,16 +23,27 @@ extension SQLiteLedger {
         }
     }
 
-    public func dueRefreshes(on host: HostName, at now: Date, limit: Int) async throws(Failure) -> [PlacementRecord] {
+    public func dueRefreshes(on host: HostName, at now: Date, limit: Int) async throws(Failure) -> [DueRefresh] {
         let share = refresh.takenAlongShare
         return try await read("read what is due on \(host)") { db in
-            try records(
-                db,
+            let rows = try db.rows(
                 """
-                SELECT \(recordColumns) FROM placements p JOIN images i ON i.id = p.image \(recordJoins)
+                SELECT i.uuid, i.base_file, s.word, u.word, p.touched_at + p.ttl_seconds AS expires_at
+                FROM placements p JOIN images i ON i.id = p.image JOIN words s ON s.id = p.site JOIN words u ON u.id = p.rule
                 WHERE p.host = (SELECT id FROM hosts WHERE name = ?) AND p.refresh_at IS NOT NULL AND p.refresh_at <= ? + p.ttl_seconds * ?
-                ORDER BY p.touched_at + p.ttl_seconds LIMIT ?
+                ORDER BY expires_at LIMIT ?
                 """, [host.rawValue, now.column, share, max(0, limit)])
+            var due: [DueRefresh] = []
+            while let row = try rows.next() {
+                guard let baseFile = BaseFileName(try row.at(1)) else {
+                    throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "base file")
+                }
+                due.append(
+                    try DueRefresh(
+                        image: ImageID(blob: row.at(0)), baseFile: baseFile, site: SiteName(row.at(2)), rule: row.at(3),
+                        expiresAt: Date(column: row.at(4))))
+            }
+            return due
         }
     }
 

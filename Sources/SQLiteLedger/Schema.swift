@@ -174,6 +174,15 @@ enum Schema {
                     ) WITHOUT ROWID;
                     """)
         }
+        migrator.registerMigration("progress") { db in
+            try db.execute(
+                sql: """
+                    -- How far the transfer is; counts only while in_flight = 1.
+                    ALTER TABLE placements ADD COLUMN source TEXT;
+                    ALTER TABLE placements ADD COLUMN received_bytes INTEGER;
+                    ALTER TABLE placements ADD COLUMN total_bytes INTEGER;
+                    """)
+        }
         return migrator
     }
 }

@@ -89,7 +89,7 @@ enum IdentityFile: Sendable {
             guard data.count <= 1 << 20 else { return .unusable(publicKey: nil, reason: "\(path) is too large for a private key") }
             text = String(decoding: data, as: UTF8.self)
         } catch {
-            return .unusable(publicKey: nil, reason: "\(path) cannot be read (\(error.localizedDescription))")
+            return .unusable(publicKey: nil, reason: "\(path) cannot be read (\(unreadable(path))); correct ssh.identity")
         }
         do throws(OpenSSHKey.Problem) {
             let key = try key(in: text, passphrase: passphrase)

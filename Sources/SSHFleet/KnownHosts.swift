@@ -81,7 +81,7 @@ struct KnownHosts: Sendable {
             }
             add(String(decoding: data, as: UTF8.self), file: path)
         } catch {
-            notes.append("\(path) cannot be read: \(error.localizedDescription)")
+            notes.append("\(path) cannot be read: \(unreadable(path))")
         }
     }
 

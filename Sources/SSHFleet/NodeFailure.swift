@@ -12,9 +12,19 @@ struct NodeFailure {
     /// For the program's own `error` line; its kinds are listed at the head of `Node/common.sh`.
     func failure(for error: NodeError) -> Failure {
         let (kind, remedy) = meaning(of: error)
+        // The ends of a tool's lines are blanks by now.
+        let detail = error.detail.split(separator: " ").joined(separator: " ")
         return Failure(
-            kind, "\(what) (\(host.address)) failed: \(error.kind): \(error.detail)\(remedy.isEmpty ? "" : "; \(remedy)")",
-            isAboutBytes: error.kind == "digest_mismatch")
+            kind, "\(what) (\(host.address)) failed: \(error.kind): \(detail)\(remedy.isEmpty ? "" : "; \(remedy)")",
+            about: subject(of: error))
+    }
+
+    private func subject(of error: NodeError) -> Failure.Subject? {
+        switch error.kind {
+        case "digest_mismatch": .bytes
+        case "forbidden" where error.status == 401: .token
+        default: nil
+        }
     }
 
     private func meaning(of error: NodeError) -> (Failure.Kind, String) {
@@ -24,7 +34,6 @@ struct NodeFailure {
         case "busy": (.retriable, "another forecache is at work on the same file there")
         case "no_space": (.retriable, "free space below \(cacheDirectory) on \(host.name), or lower keep_free")
         case "not_found": (.permanent, "Glance has no bytes for this image any longer, or hides it from our project")
-        // A token that ran out on the way is replaced on the next try.
         case "forbidden" where error.status == 401: (.retriable, "Glance refused the token; the next try gets a new one")
         case "forbidden": (.permanent, "our project may not download this image: check its visibility and members, and Glance's policy")
         case "http": http(error.status ?? 0)

@@ -130,3 +130,6 @@ enum TCPConnection {
 
 /// The system's words for an `errno`.
 func systemText(_ code: Int32) -> String { String(cString: strerror(code)) }
+
+/// Why a file could not be read, in the system's words.
+func unreadable(_ path: String) -> String { access(path, R_OK) == 0 ? "it is no file" : systemText(errno) }

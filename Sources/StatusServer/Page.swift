@@ -100,7 +100,7 @@ struct Page {
         let cells: [String] = [
             "<td title=\"\(image.id.text)\">\(escaped(image.name.isEmpty ? image.id.text : image.name))</td>",
             cell(placement.site.rawValue), cell(placement.role.rawValue), cell(placement.host.rawValue),
-            "<td class=\"\(placement.state.rawValue)\">\(placement.state.rawValue)\(placement.isAtRisk ? ", at risk" : "")</td>",
+            "<td class=\"\(placement.state.rawValue)\">\(escaped(placement.stateText))</td>",
             cell(placement.ageSeconds.map(duration) ?? ""), cell(duration(placement.ttlSeconds)),
             cell(placement.expiresAt.map(RFC3339.text) ?? ""),
             cell(placement.refreshAt.map(RFC3339.text) ?? ""), cell(placement.rule),
@@ -171,7 +171,7 @@ struct Page {
           };
           const schedule = () => { if (timer === null) timer = setTimeout(() => refresh().catch(() => {}), 5000); };
           const feed = new EventSource("/api/v1/events");
-          for (const kind of ["started", "ended", "refreshed"]) feed.addEventListener(kind, schedule);
+          for (const kind of ["started", "progress", "ended", "refreshed"]) feed.addEventListener(kind, schedule);
           feed.addEventListener("open", schedule);
         })();
 

@@ -22,7 +22,8 @@ struct QuietStop: LogHandler {
     }
 
     func log(event: LogEvent) {
-        guard !Task.isCancelled else { return }
+        // Told to stop and cancelled at once, Hummingbird closes its door a second time, in a task of its own.
+        guard !Task.isCancelled, !event.message.description.hasPrefix("Server shutdown error: Already closed") else { return }
         inner.log(event: event)
     }
 }

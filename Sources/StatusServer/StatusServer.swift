@@ -82,7 +82,8 @@ public struct StatusServer: Sendable {
             try await application.run()
         } catch {
             if Task.isCancelled { return }
-            let cause = "\(error)"
+            // The system's own words, without the name of the call inside a library.
+            let cause = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
             guard isListening.withLock({ $0 }) else {
                 throw Failure(
                     .fatal,

@@ -157,7 +157,7 @@ struct MadeUpCatalog: ImageCatalog {
 
     func images(named name: String?) async throws(Failure) -> [ImageFacts] { [] }
 
-    func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant {
+    func download(of id: ImageID, endpoint: String?, refused: Secret?) async throws(Failure) -> DownloadGrant {
         throw Failure(.permanent, "a made-up image has no bytes")
     }
 

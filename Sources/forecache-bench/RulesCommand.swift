@@ -41,11 +41,14 @@ struct RulesCommand: AsyncParsableCommand {
                 Reading("one image, \(kind.name)", seconds * 1e6 / Double(images.count), "µs").below(200, "below 200 µs"))
         }
         let (name, rule) = Self.kinds[7]
-        let whole = Self.seconds(Self.rules(rule, count: Self.ruleCount), images, fleet)
-        let halfRules = Self.seconds(Self.rules(rule, count: Self.ruleCount / 2), images, fleet)
-        let halfImages = Self.seconds(Self.rules(rule, count: Self.ruleCount), Array(images.prefix(Self.imageCount / 2)), fleet)
+        let whole = Self.leastSeconds(Self.rules(rule, count: Self.ruleCount), images, fleet)
+        let halfRules = Self.leastSeconds(Self.rules(rule, count: Self.ruleCount / 2), images, fleet)
+        let halfImages = Self.leastSeconds(Self.rules(rule, count: Self.ruleCount), Array(images.prefix(Self.imageCount / 2)), fleet)
         report.readings.append(Reading("twice the rules, \(name)", whole / halfRules, "x").below(2.4, "linear: below 2.4x"))
         report.readings.append(Reading("twice the images, \(name)", whole / halfImages, "x").below(2.4, "linear: below 2.4x"))
+        let everywhere = Self.seconds(MadeUpFleet.ruleSet("  - {name: all, match: {always: true}}"), images, fleet)
+        let placements = images.count * fleet.hosts.count
+        report.readings.append(Reading("one placement, every image everywhere", everywhere * 1e9 / Double(placements), "ns"))
         report.notes = [
             "\(Self.ruleCount) rules, \(Self.imageCount) images, \(Self.siteCount) sites of 10 hosts; processor time of one core.",
             "Of the images, one in five has a tag of a rule of the kind \"tag\"; the other kinds match nothing, which is what nearly every rule says.",
@@ -61,6 +64,11 @@ struct RulesCommand: AsyncParsableCommand {
         let started = processorSeconds
         for image in images { _ = rules.decide(image, fleet: fleet, now: now) }
         return processorSeconds - started
+    }
+
+    /// Of several rounds, for ratios of times so short that a neighbour on the machine shows in them.
+    private static func leastSeconds(_ rules: RuleSet, _ images: [ImageFacts], _ fleet: Fleet) -> Double {
+        (0..<5).map { _ in seconds(rules, images, fleet) }.min() ?? .infinity
     }
 
     /// Deciding waits for nothing, so its own processor time is its time on a machine that does nothing else.

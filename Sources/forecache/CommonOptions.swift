@@ -5,15 +5,37 @@ import FoundationEssentials
 import Logging
 import StrictYAML
 
-/// What every command understands.
-struct CommonOptions: ParsableArguments {
+/// Where an operator's files are, and how much is said.
+struct FileOptions: ParsableArguments {
     @Option(help: "Configuration file (default: /etc/forecache/forecache.yaml where it exists).")
     var config: String?
 
     @Option(
-        name: [.customShort("i"), .long],
+        name: [.customShort("i", allowingJoined: true), .long],
         help: "Ansible inventory: file or directory; may be given several times, overrides the configuration.")
     var inventory: [String] = []
+
+    @Option(help: "trace, debug, info, notice, warning or error.")
+    var logLevel: LogLevel = .notice
+
+    var areNamed: Bool { config != nil || !inventory.isEmpty }
+    var environment: [String: String] { ProcessInfo.processInfo.environment }
+
+    /// `narrow` says what else the command asks for.
+    func setup(quietly: Bool = false, _ narrow: (inout Setup.Options) -> Void = { _ in }) throws(Refusal) -> Setup {
+        var options = Setup.Options(environment: environment)
+        options.file = config
+        options.inventory = inventory
+        narrow(&options)
+        let setup = try Setup.load(options)
+        if !quietly { for notice in setup.notices.list { say("note: \(notice)") } }
+        return setup
+    }
+}
+
+/// What nearly every command understands.
+struct CommonOptions: ParsableArguments {
+    @OptionGroup var files: FileOptions
 
     @Option(help: "Only this site; may be given several times.")
     var site: [String] = []
@@ -24,25 +46,18 @@ struct CommonOptions: ParsableArguments {
     @Option(help: "text or json. JSON is alone on standard output; talk, progress and logs go to standard error.")
     var output: OutputFormat = .text
 
-    @Option(help: "trace, debug, info, notice, warning or error.")
-    var logLevel: LogLevel = .notice
-
-    var environment: [String: String] { ProcessInfo.processInfo.environment }
+    var environment: [String: String] { files.environment }
 
     func setup(_ playbook: PlaybookArguments = PlaybookArguments(), looksAtLedgerOnly: Bool = false, quietly: Bool = false) throws(Refusal)
         -> Setup
     {
-        var options = Setup.Options(environment: environment)
-        options.looksAtLedgerOnly = looksAtLedgerOnly
-        options.plan = playbook.plan
-        options.peerNetwork = playbook.proxyNetwork
-        options.file = config
-        options.inventory = inventory
-        options.sites = site.map { SiteName($0) }
-        options.roles = role.map { RoleName($0) }
-        let setup = try Setup.load(options)
-        if !quietly { for notice in setup.notices.list { say("note: \(notice)") } }
-        return setup
+        try files.setup(quietly: quietly) { options in
+            options.looksAtLedgerOnly = looksAtLedgerOnly
+            options.plan = playbook.plan
+            options.peerNetwork = playbook.proxyNetwork
+            options.sites = site.map { SiteName($0) }
+            options.roles = role.map { RoleName($0) }
+        }
     }
 
     /// Commands that work on hosts need some.
@@ -59,7 +74,7 @@ struct CommonOptions: ParsableArguments {
 
     func logger(_ label: String = "forecache") -> Logger {
         var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = logLevel.level
+        logger.logLevel = files.logLevel.level
         return logger
     }
 }
@@ -90,5 +105,9 @@ func refusing(_ body: () async throws(Refusal) -> Void) async throws {
     } catch {
         if let message = error.message { say("forecache: \(message)") }
         throw ExitCode(error.exitCode)
+    }
+    if let reason = reasonUnwritten() {
+        say("forecache: the answer could not be written to standard output: \(reason)")
+        throw ExitCode(1)
     }
 }

@@ -15,4 +15,9 @@ struct Forecache: AsyncParsableCommand {
             ExplainCommand.self, RulesCommand.self, InventoryCommand.self, EventsCommand.self, ReplayCommand.self, ApproveCommand.self,
             DoctorCommand.self, ScanCommand.self,
         ])
+
+    static func main() async {
+        holdStandardDescriptors()
+        await main(nil)
+    }
 }

@@ -7,13 +7,15 @@ import Rules
 
 /// How `cache` and `plan` deliver: the playbook's own arguments, and their short forms.
 struct DeliveryOptions: ParsableArguments {
-    @Option(name: [.short, .long], help: "The playbook's arguments: @FILE or key=value; may be given several times.")
+    @Option(
+        name: [.customShort("e", allowingJoined: true), .long],
+        help: "The playbook's arguments: @FILE or key=value; may be given several times.")
     var extraVars: [String] = []
 
-    @Option(help: "direct, proxy or nova-api.")
+    @Option(help: "relay and proxy bring one copy to each site, direct one to each host; nova-api leaves it to Nova.")
     var via: Via?
 
-    @Option(help: "The host that fetches for the others of its site, with --via proxy.")
+    @Option(help: "The host that fetches for the others of its site, with --via proxy or relay.")
     var proxyHost: String?
 
     @Option(help: "How many hosts of a site work at once.")
@@ -29,21 +31,26 @@ extension Via: ExpressibleByArgument {}
 /// Options turned into the engine's by-hand work.
 struct HandWork: Sendable {
     private let byHand: ByHand
-    private let hands: Hands
-    private let hasRules: Bool
+    /// Empty: what the rules want.
+    private let named: [String]
+    private let via: Via?
     private let logOut: @Sendable () async -> Void
     private let progress: ProgressLines
 
-    init(_ common: CommonOptions, _ delivery: DeliveryOptions? = nil, progress style: ProgressStyle = .auto) throws(Refusal) {
-        let setup: Setup
-        (setup, hands) = try Self.setup(common, delivery)
-        hasRules = !setup.rules.rules.isEmpty
+    /// On the images that are named, or on what the rules want.
+    init(
+        _ selectors: [String], _ common: CommonOptions, _ delivery: DeliveryOptions? = nil, progress style: ProgressStyle
+    ) throws(Refusal) {
+        let (setup, hands) = try Self.setup(common, delivery)
+        (named, via) = (selectors + hands.images, hands.via)
+        guard !named.isEmpty || !setup.rules.rules.isEmpty else { throw .usage(Self.nothingToDo) }
         let shells = try Shells.open(setup, environment: common.environment, logger: common.logger())
         logOut = { await shells.close() }
         progress = ProgressLines(answers: common.output == .text, style: style)
         byHand = ByHand(
             policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network,
-            catalog: shells.catalog, hosts: shells.hosts, nova: shells.nova, signatures: shells.signatures, logger: common.logger())
+            catalog: shells.catalog, hosts: shells.hosts, matchTimes: named.isEmpty ? setup.matchTimes { say("note: \($0)") } : nil,
+            nova: shells.nova, signatures: shells.signatures, logger: common.logger())
     }
 
     /// The operator's files with what the call says over them.
@@ -51,6 +58,7 @@ struct HandWork: Sendable {
         let playbook = try PlaybookArguments.read(delivery?.extraVars ?? [], environment: common.environment)
         let hands = try Hands(playbook, via: delivery?.via, proxyHost: delivery?.proxyHost, forks: delivery?.forks)
         var setup = try common.setupWithHosts(playbook)
+        try hands.check(setup.configuration)
         setup.policy = try hands.applied(to: setup.policy)
         // Somebody who asks for so many by hand means it; the bound in all is for what runs by itself.
         if let forks = delivery?.forks { setup.configuration.limits.forks = max(setup.configuration.limits.forks, forks) }
@@ -65,21 +73,20 @@ struct HandWork: Sendable {
         let (setup, hands) = try setup(common, delivery)
         let named = selectors + hands.images
         guard !setup.rules.rules.isEmpty || (!named.isEmpty && !byRules) else {
-            throw .usage("name an image, give a list with -e @FILE, or a configuration with rules")
+            throw .usage(nothingToDo)
         }
-        let reviewer = try PlanReview.Reviewer(setup, from: source, environment: common.environment, logger: common.logger())
+        let reviewer = try PlanReview.Reviewer(
+            setup, from: source, targets: named.isEmpty || byRules ? .rules : .everyHost(via: hands.via), environment: common.environment,
+            logger: common.logger())
         for note in reviewer.notes { say("note: \(note)") }
-        let isByRules = named.isEmpty || byRules
-        return try await reviewer.review(named, targets: isByRules ? .rules : .everyHost(via: hands.via)) { say("note: \($0)") }
+        return try await reviewer.review(named) { say("note: \($0)") }
     }
 
-    func plans(for selectors: [String]) async throws(Refusal) -> [Plan] {
-        let named = selectors + hands.images
-        if named.isEmpty {
-            guard hasRules else { throw .usage("name an image, give a list with -e @FILE, or a configuration with rules") }
-            return try await byHand.plans(for: try await byHand.imagesOfRules(), targets: .rules)
-        }
-        return try await byHand.plans(for: try await byHand.images(named), targets: .everyHost(via: hands.via))
+    private static let nothingToDo = "name an image, give a list with -e @FILE, or a configuration with rules"
+
+    func plans() async throws(Refusal) -> [Plan] {
+        guard !named.isEmpty else { return try await byHand.plans(for: try await byHand.imagesOfRules(), targets: .rules) }
+        return try await byHand.plans(for: try await byHand.images(named), targets: .everyHost(via: via))
     }
 
     func execute(_ plans: [Plan]) async -> [Outcome] {

@@ -1,6 +1,7 @@
 import Daemon
 import ForecacheModel
 import Glibc
+import Synchronization
 
 /// To standard error: talk and progress.
 func say(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
@@ -16,30 +17,41 @@ func answer(json report: some Encodable, pretty: Bool = true) throws(Refusal) {
     }
 }
 
-/// A pipe that nobody reads any longer ends the writing quietly.
+/// The code of the first error on standard output; 0 while all was written.
+private let unwritten = Atomic<Int32>(0)
+
+/// Why the answer is not, or not whole, where it was meant to be: a full disk, a closed descriptor.
+func reasonUnwritten() -> String? {
+    let code = unwritten.load(ordering: .relaxed)
+    return code == 0 ? nil : String(cString: strerror(code))
+}
+
+/// Standard descriptors that were closed are taken by /dev/null, before a socket or the ledger gets their numbers and our words. Writing to it fails.
+func holdStandardDescriptors() {
+    for handle in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where fcntl(handle, F_GETFD) < 0 { _ = open("/dev/null", O_RDONLY) }
+}
+
 func write(_ text: String, to handle: Int32) {
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {
         let count = rest.withUnsafeBytes { Glibc.write(handle, $0.baseAddress, $0.count) }
         if count < 0, errno == EINTR { continue }
-        guard count > 0 else { return }
+        guard count > 0 else {
+            if handle == STDOUT_FILENO { _ = unwritten.compareExchange(expected: 0, desired: errno, ordering: .relaxed) }
+            return
+        }
         rest = rest.dropFirst(count)
     }
 }
 
 /// One row a line, columns as wide as their widest cell. What others wrote into a cell cannot move the cursor.
 func table(_ header: [String], _ rows: [[String]]) -> String {
-    let lines = [header] + rows.map { $0.map(visible) }
+    let lines = [header] + rows.map { $0.map(\.visible) }
     let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
     return lines.map { line in
         line.indices.map { $0 == line.count - 1 ? line[$0] : line[$0] + String(repeating: " ", count: widths[$0] - line[$0].count) }
             .joined(separator: "  ")
     }.joined(separator: "\n")
-}
-
-/// The whole text, with control characters shown and not obeyed.
-func visible(_ text: String) -> String {
-    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
 }
 
 /// `512 B`, `1.5 GiB`.

@@ -102,7 +102,7 @@ final class ProgressLines: Sendable {
             text += ", \(sizeText(outcome.bytes)) in \((outcome.seconds * 10).rounded() / 10) s"
             if let source = outcome.source { text += " from \(source.printable)" }
         }
-        if let reason = outcome.reason { text += ": \(visible(reason))" }
+        if let reason = outcome.reason { text += ": \(reason.visible)" }
         return text
     }
 

@@ -59,6 +59,36 @@ import Testing
         #expect(ended.errors.contains("cannot read /nowhere.yaml: no such file or directory"))
     }
 
+    @Test func sitesThatNoStackIsCalledAreProblemsOfTheConfiguration() async throws {
+        let inventory = try program.writeInventory()
+        let config = try program.write("f.yaml", "inventory: [inventories]\nsites:\n  dcn2: { via: proxy }\n  dcn1: { seed: nobody }\n")
+        let own = try await program.run("inventory", "--config", config)
+        #expect((own.code, own.output) == (78, ""))
+        #expect(own.errors.contains("\(config):3:3: sites.dcn2: no stack is called so; did you mean 'dcn1'?"))
+        #expect(own.errors.contains("\(config):4:3: sites.dcn1.seed: 'nobody' is no host of that site"))
+
+        try program.write("f.yaml", "inventory: [inventories]\nsites:\n  dcn2: { via: proxy }\n")
+        let other = try await program.run("inventory", "--config", config, "-i", inventory)
+        #expect(other.code == 0, "only some of the sites are asked for")
+        #expect(other.errors.contains("note: \(config):3:3: sites.dcn2: no stack is called so"))
+    }
+
+    @Test func aDirectoryWithoutInventoriesIsNamed() async throws {
+        try program.write("empty/README.md", "")
+        let ended = try await program.run("inventory", "-i", program.path("empty"))
+        #expect((ended.code, ended.output) == (78, ""))
+        #expect(ended.errors.contains("\(program.path("empty")):1:1: no inventory file is in here"))
+        let missing = try await program.run("inventory", "-i", "missing")
+        #expect(missing.errors == "forecache: missing:1:1: cannot read missing: no such file or directory\n", "and nothing else is wrong")
+    }
+
+    @Test(arguments: [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")])
+    func anAnswerThatCannotBeWrittenIsAFailure(redirection: String, reason: String) async throws {
+        let ended = try await program.run(["inventory", "-i", try program.writeInventory()], redirection: redirection)
+        #expect(ended.code == 1)
+        #expect(ended.errors == "forecache: the answer could not be written to standard output: \(reason)\n")
+    }
+
     @Test func theInventoryIsPrintedAsUnderstood() async throws {
         let inventory = try program.writeInventory()
         let ended = try await program.run("inventory", "-i", program.path("inventories"), "--output", "json")
@@ -78,7 +108,7 @@ import Testing
         let good = try program.write(
             "good.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: all, match: { always: true }, targets: { sites: [dcn1] } }\n")
         let fine = try await program.run("rules", "lint", good)
-        #expect((fine.code, fine.output, fine.errors) == (0, "1 rules, 0 warnings\n", ""))
+        #expect((fine.code, fine.output, fine.errors) == (0, "1 rule, 0 warnings\n", ""))
 
         let bad = try program.write(
             "bad.yaml",
@@ -148,7 +178,28 @@ import Testing
             "tripleo_nova_image_cache_use_proxy=true tripleo_nova_image_cache_proxy_hostname=dcn1-compute-7", "x")
         #expect((proxy.code, proxy.output) == (1, ""))
         #expect(proxy.errors.contains("proxy host 'dcn1-compute-7' is not among the 2 compute hosts"))
-        #expect(proxy.errors.contains("nothing was moved"))
+        #expect(proxy.errors.contains("? Nothing was moved"))
+
+        // As close together as Ansible takes them.
+        let joined = try await program.run("cache", "-i\(inventory)", "-e@\(arguments)")
+        #expect((joined.code, joined.errors) == (78, state.errors))
+
+        let piped = try await program.run(
+            ["cache", "-i", inventory, "-e", "@/dev/stdin", "x"], redirection: "<<END\ntripleo_nova_image_cache_pan: dcn1\nEND\n")
+        #expect((piped.code, piped.output) == (78, ""))
+        #expect(piped.errors.contains("/dev/stdin:1:1: unknown key 'tripleo_nova_image_cache_pan'"))
+
+        let nameless = try await program.run("cache", "-i", inventory, "-e", "@", "x")
+        #expect((nameless.code, nameless.output) == (78, ""))
+        #expect(nameless.errors.contains("extra variables are @FILE or key=value, not '@'"))
+    }
+
+    @Test(arguments: ["cache", "plan"]) func novaIsNotAskedWhereNobodyWouldHearHowItEnds(command: String) async throws {
+        var program = program
+        program.environment.merge(Program.overcloudrc) { $1 }
+        let ended = try await program.run(command, "-i", try program.writeInventory(), "--via", "nova-api", "image_0")
+        #expect((ended.code, ended.output) == (78, ""))
+        #expect(ended.errors.contains("the configuration has no 'notifications'; add `notifications: { url_file: FILE }`"))
     }
 
     @Test func cachingNeedsAnImageOrRules() async throws {
@@ -186,7 +237,7 @@ import Testing
         let config = try program.write("f.yaml", "notifications: { url: 'rabbit://u:s3cret@\(Program.nowhere)/' }\n")
         let ended = try await program.run("events", "--config", config)
         #expect((ended.code, ended.output) == (69, ""))
-        #expect(ended.errors.contains("127.0.0.1:1"))
+        #expect(ended.errors.contains("broker 127.0.0.1:1 is not reachable; is RabbitMQ up, and the address right?"))
         #expect(!ended.errors.contains("s3cret"))
     }
 }

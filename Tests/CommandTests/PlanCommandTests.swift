@@ -61,7 +61,7 @@ import Testing
         #expect(ended.code == 0)
         let lines = ended.output.split(separator: "\n").map(String.init)
         #expect(lines.contains("image 00000000-0000-4000-8000-000000000001 (ubuntu), 2.8 GiB"))
-        #expect(lines.contains("  + fetch dcn1 (Compute): dcn1-compute-0, dcn1-compute-1, from glance"))
+        #expect(lines.contains("  + fetch dcn1 (Compute) via direct: dcn1-compute-0, dcn1-compute-1, from glance"))
         #expect(lines.contains { $0.hasPrefix("dcn1  5.6 GiB") })
         #expect(lines.contains { $0.hasPrefix("2 to fetch, 0 to copy, 0 to touch, 0 no longer wanted, 2 left alone, no host was asked") })
         #expect(lines.last == "2 images, 2 changes planned")

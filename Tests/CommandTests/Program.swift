@@ -3,12 +3,25 @@ import Testing
 
 /// The built program in a directory of its own, with nothing of the environment of whoever runs the tests.
 struct Program {
-    let folder: URL
+    private let directory: Directory
+    var folder: URL { directory.url }
     var environment: [String: String]
 
+    /// Goes with the last copy of its program.
+    private final class Directory: Sendable {
+        let url = FileManager.default.temporaryDirectory.appending(path: "forecache-command-\(UUID().uuidString)")
+
+        init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
+
+        deinit {
+            // Nothing is lost where it stays: the system clears its temporary directory.
+            try? FileManager.default.removeItem(at: url)
+        }
+    }
+
     init() throws {
-        folder = FileManager.default.temporaryDirectory.appending(path: "forecache-command-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        directory = try Directory()
+        let folder = directory.url
         environment = ["HOME": folder.path, "PATH": "/usr/bin:/bin"]
     }
 
@@ -41,14 +54,15 @@ struct Program {
     }
 
     /// Runs to its end. `started` is called right after the start; `standing` when standard error has the text. Output goes to files: a pipe would be
-    /// inherited by programs that other tests start at the same moment, and have its end only with theirs.
+    /// inherited by programs that other tests start at the same moment, and have its end only with theirs. `redirection` is the shell's: `>&-`.
     func run(
-        _ arguments: [String], started: (_ process: Int32) async throws -> Void = { _ in }, until text: String? = nil,
+        _ arguments: [String], redirection: String? = nil, started: (_ process: Int32) async throws -> Void = { _ in },
+        until text: String? = nil,
         standing: (_ process: Int32, _ errors: String) async throws -> Void = { _, _ in }
     ) async throws -> Ended {
         let process = Process()
-        process.executableURL = Self.binary
-        process.arguments = arguments
+        process.executableURL = redirection == nil ? Self.binary : URL(filePath: "/bin/sh")
+        process.arguments = (redirection.map { ["-c", "exec \"$0\" \"$@\" \($0)", Self.binary.path] } ?? []) + arguments
         process.environment = environment
         process.currentDirectoryURL = folder
         process.standardInput = FileHandle.nullDevice

@@ -72,7 +72,7 @@ import Testing
         #expect(
             ended.output == """
                 1  2026-11-22T16:10:07Z  image.update  00000000-0000-4000-8000-000000000001 (ubuntu): 2 hosts by rule golden
-                1 events of 1 images, 0 placed otherwise now, 0 doubled, 0 of no concern, 0 not understood
+                1 event of 1 image, 0 placed otherwise now, 0 doubled, 0 of no concern, 0 not understood
 
                 """)
     }
@@ -81,5 +81,10 @@ import Testing
         let ended = try await program.run("replay", "nowhere.jsonl", "--config", "f.yaml", "--offline")
         #expect((ended.code, ended.output) == (1, ""))
         #expect(ended.errors.contains("nowhere.jsonl"))
+
+        try program.write("f.yaml", "inventory: [inventories]\n")
+        let other = try await program.run("replay", "f.yaml", "--config", "f.yaml", "--offline")
+        #expect(other.code == 1)
+        #expect(other.errors.contains("no line of f.yaml could be understood; 'forecache events --record FILE' writes such files"))
     }
 }

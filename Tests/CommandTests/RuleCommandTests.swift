@@ -148,10 +148,12 @@ import Testing
         #expect(try await program.run("rules", "lint", "--config", configuration, "--strict").code == 78)
     }
 
-    @Test func theSchemaIsJSON() async throws {
-        let ended = try await program.run("rules", "schema")
+    @Test(arguments: [([], "forecache/v1/rules"), (["--tests"], "forecache/v1/rule-tests")])
+    func theSchemaIsJSON(options: [String], id: String) async throws {
+        let ended = try await program.run(["rules", "schema"] + options)
         #expect(ended.code == 0)
         #expect(try ended.json()["$schema"] as? String == "https://json-schema.org/draft/2020-12/schema")
+        #expect(try ended.json()["$id"] as? String == id)
     }
 
     @Test func aFileThatIsWrongIsInvalid() async throws {

@@ -53,12 +53,30 @@ import Testing
         #expect(Set(report.keys) == ["images", "queue", "notifications", "policy"])
     }
 
+    /// The configuration is a pipe, so that the service stands still where it reads it.
+    @Test func aHangupWhileTheServiceStartsDoesNotEndIt() async throws {
+        let config = program.path("f.yaml")
+        #expect(mkfifo(config, 0o600) == 0)
+        // Should the service have ended, writing fails; the tests are to go on all the same.
+        signal(SIGPIPE, SIG_IGN)
+        let ended = try await program.run(["watch", "--config", config]) { process in
+            // Opens when the service does.
+            let pipe = try FileHandle(forWritingTo: URL(filePath: config))
+            #expect(kill(process, SIGHUP) == 0)
+            try pipe.write(contentsOf: Data("clod: x\n".utf8))
+            try pipe.close()
+        }
+        #expect(ended.code == 78)
+        #expect(ended.errors.contains("unknown key 'clod'"))
+    }
+
     @Test func aTakenPortEndsTheServiceWithItsAddress() async throws {
         let listener = try Listener()
         try program.write("rules/a.yaml", "apiVersion: forecache/v1\nrules: []\n")
         let ended = try await program.run("watch", "--config", try writeConfiguration(port: listener.port))
         #expect(ended.code == 1)
         #expect(ended.errors.contains("cannot listen on 127.0.0.1:\(listener.port)"))
+        #expect(ended.errors.hasSuffix("free address of this machine: Address already in use\n"))
     }
 
     /// Keystone takes the connection and never answers.

@@ -32,6 +32,27 @@ import Testing
         #expect(read("notifications: { url: \"rabbit://u:p@h/\" }").configuration.notifications?.novaTopic == "versioned_notifications")
     }
 
+    @Test func addressesAndPathsOnHostsAreLookedAt() {
+        let (configuration, problems) = read(
+            """
+            sites: { a: { glance: "https://[::1]:9292/v2" }, b: { glance: glance.example.org }, c: { glance: "ftp://h" } }
+            ssh: { jump: "stack@bastion 22" }
+            node: { cache_dir: instances/_base }
+            peer: { identity: ~/.ssh/id_rsa, known_hosts: known_hosts }
+            """)
+        #expect(
+            problems == [
+                "f.yaml:1:63: site b.glance must be a URL such as http://172.23.2.10:9292, not 'glance.example.org'",
+                "f.yaml:1:98: site c.glance must be a URL such as http://172.23.2.10:9292, not 'ftp://h'",
+                "f.yaml:2:14: ssh.jump must be [user@]host[:port], not 'stack@bastion 22'",
+                "f.yaml:3:20: node.cache_dir is a path on the hosts and must begin with /, not 'instances/_base'",
+                "f.yaml:4:19: peer.identity is a path on the hosts and must begin with /, not '~/.ssh/id_rsa'",
+                "f.yaml:4:47: peer.known_hosts is a path on the hosts and must begin with /, not 'known_hosts'",
+            ])
+        #expect(configuration.sites["a"]?.glance == "https://[::1]:9292/v2")
+        #expect(read("ssh: { jump: \"ssh://stack@bastion:22\" }").configuration.ssh.jump == "stack@bastion:22")
+    }
+
     @Test func signaturesAreAskedForByOneKeyAndFoundByAnother() throws {
         let configuration = read("verify_signatures: true\nsignature_certificates: signers").configuration
         #expect(configuration.verifiesSignatures)

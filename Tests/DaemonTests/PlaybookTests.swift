@@ -113,6 +113,9 @@ import Testing
         let hands = try Hands(PlaybookArguments(), proxyHost: "a1")
         #expect(hands.via == .proxy)
         #expect(try hands.applied(to: policy()).fleet.site("a")?.settings.seed == "a1")
+        let relayed = try Hands(PlaybookArguments(), via: .relay, proxyHost: "a1")
+        #expect(relayed.via == .relay)
+        #expect(try relayed.applied(to: policy()).fleet.site("a")?.settings.seed == "a1")
     }
 
     @Test func aProxyThatIsNotThereIsAnErrorBeforeAnythingMoves() {
@@ -120,7 +123,7 @@ import Testing
         #expect(refusal?.exitCode == 1)
         #expect(
             refusal?.message
-                == "proxy host 'a2' is not among the 2 compute hosts that were selected; did you mean 'a0'?; nothing was moved")
+                == "proxy host 'a2' is not among the 2 compute hosts that were selected; did you mean 'a0'? Nothing was moved")
     }
 
     @Test func contradictionsAreUsageErrors() {

@@ -90,15 +90,16 @@ import Testing
         let survey = HostSurvey(
             host: "a", surveyedAt: Date(timeIntervalSince1970: 0), clockSkewSeconds: 0.26, ttlSeconds: 60, imagesType: "qcow2",
             freeBytes: 9,
-            baseFiles: [BaseFile(name: name, bytes: 5, allocatedBytes: 4, ageSeconds: 3.9)])
+            tools: ["sftp", "curl", "container"], baseFiles: [BaseFile(name: name, bytes: 5, allocatedBytes: 4, ageSeconds: 3.9)])
         let hosts = ["a", "b"].map { ForecacheModel.Host(name: HostName($0), site: "dcn1", role: "Compute", address: "192.0.2.1") }
         let report = SurveyReport([(hosts[0], .surveyed(survey)), (hosts[1], .unreachable(reason: "no route"))], images: [name: image])
         #expect(
             try ContractJSON.text(report, pretty: false)
                 == #"{"hosts":[{"base_files":[{"age_seconds":3,"allocated_bytes":4,"bytes":5,"image":"07bc2424-753b-4f65-9da5-5a99d8383fe6","name":"\#(name)"}],"#
                 + #""clock_skew_seconds":0.3,"error":null,"format":"raw","free_bytes":9,"host":"a","images_type":"qcow2","reachable":true,"#
-                + #""site":"dcn1","ttl_seconds":60},{"base_files":[],"clock_skew_seconds":null,"error":"no route","format":null,"#
-                + #""free_bytes":null,"host":"b","images_type":null,"reachable":false,"site":"dcn1","ttl_seconds":null}]}"#)
+                + #""site":"dcn1","tools":["curl","sftp"],"ttl_seconds":60},{"base_files":[],"clock_skew_seconds":null,"error":"no route","format":null,"#
+                + #""free_bytes":null,"host":"b","images_type":null,"reachable":false,"site":"dcn1","tools":[],"ttl_seconds":null}]}"#)
+        #expect(report.hosts.map(\.missingTools) == [["qemu-img", "sha256sum", "sha512sum"], nil])
     }
 
     @Test func inventories() throws {

@@ -14,43 +14,23 @@ import Testing
         var summary: [String: Int]
     }
 
-    /// A disk of 64 MiB with some bytes and many holes, and the same as qcow2.
-    private func disk() throws -> (raw: Data, qcow2: Data) {
+    /// A disk with some bytes and many holes, and the same as qcow2.
+    static func disk(mebibytes: Int = 64) throws -> (raw: Data, qcow2: Data) {
         let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }  // a leftover in the temporary directory harms nobody
         let (raw, image) = (folder.appending(path: "raw"), folder.appending(path: "image"))
-        var bytes = Data((0..<(2 << 20)).map { _ in UInt8.random(in: 0...255) })
-        bytes[0] = 0
-        try (bytes + Data(count: 62 << 20)).write(to: raw)
+        try (Glance.random(2 << 20) + Data(count: (mebibytes - 2) << 20)).write(to: raw)
         try run("/usr/bin/qemu-img", ["convert", "-f", "raw", "-O", "qcow2", raw.path, image.path])
         return (try Data(contentsOf: raw), try Data(contentsOf: image))
-    }
-
-    /// With `force_raw_images` true on these nodes and false on the others.
-    private func forcingRaw(on nodes: [String], _ lab: Lab, _ body: () async throws -> Void) async throws {
-        func set(_ value: Bool, _ nodes: [String]) throws {
-            for node in nodes {
-                let path = lab["NOVA_CONF_" + node.replacingOccurrences(of: "-", with: "_")]
-                try run("/bin/sed", ["-i", "s/^force_raw_images *=.*/force_raw_images = \(value)/", path])
-            }
-        }
-        try set(true, nodes)
-        do {
-            try await body()
-        } catch {
-            try set(false, nodes)
-            throw error
-        }
-        try set(false, nodes)
     }
 
     @Test(arguments: ["direct", "proxy"]) func aBaseFileIsWhatTheNodesOwnNovaWouldMake(via: String) async throws {
         let lab = try Lab()
         let (glance, service) = (try await Glance(lab), try Service(lab))
-        let (raw, qcow2) = try disk()
+        let (raw, qcow2) = try Self.disk()
         let image = try await glance.upload("e2e qcow2 \(via)", content: qcow2, properties: ["disk_format": "qcow2"])
-        try await forcingRaw(on: ["dcn1-compute-0", "dcn1-compute-1"], lab) {
+        try await lab.forcingRaw(on: ["dcn1-compute-0", "dcn1-compute-1"]) {
             let text = try service.command(["cache", image, "--via", via, "--output", "json"])
             let report = try JSONDecoder().decode(Report.self, from: Data(text.utf8))
             #expect(report.summary["cached"] == 4, "\(report.outcomes)")
@@ -71,7 +51,7 @@ import Testing
         let lab = try Lab()
         let (glance, service) = (try await Glance(lab), try Service(lab))
         let image = try await glance.upload(
-            "e2e too large", content: try disk().qcow2, tags: ["small-only"], properties: ["disk_format": "qcow2"])
+            "e2e too large", content: try Self.disk().qcow2, tags: ["small-only"], properties: ["disk_format": "qcow2"])
         try service.write(
             "rules.yaml",
             """

@@ -23,9 +23,8 @@ struct Lab {
     var nodes: [String] { self["NODES"].split(separator: " ").map(String.init) }
 
     func baseFile(_ image: String, on node: String) throws -> URL {
-        let instances = self["INSTANCES_" + node.replacingOccurrences(of: "-", with: "_")]
         let name = try run("/bin/sh", ["-c", "printf %s \"$1\" | sha1sum | cut -d' ' -f1", "sh", image]).trimmingCharacters(in: .newlines)
-        return URL(filePath: instances).appending(path: "_base/\(name)")
+        return URL(filePath: instances(on: node)).appending(path: "_base/\(name)")
     }
 
     /// The nodes on which the image's base file lies.
@@ -48,6 +47,13 @@ struct Lab {
         return try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".part") }
     }
 
+    /// Length of the image's own.
+    func temporaryBytes(of image: String, on node: String) throws -> Int {
+        guard let file = try leftovers(of: image).first(where: { $0.hasPrefix(node + "/") && $0.hasSuffix(".part") }) else { return 0 }
+        // Published since it was listed.
+        return (try? FileManager.default.attributesOfItem(atPath: place(of: file).path))?[.size] as? Int ?? 0
+    }
+
     /// Length of the longest of them.
     func temporaryBytes(on node: String) throws -> Int {
         try temporaries(on: node).map { name in
@@ -57,20 +63,64 @@ struct Lab {
         }.max() ?? 0
     }
 
-    /// What would wait for the sweep.
-    func removeTemporaries(of image: String) throws {
-        for node in nodes {
+    /// All of ours that belongs to the image, whatever its kind, as `node/file`: what would wait for the sweep.
+    func leftovers(of image: String) throws -> [String] {
+        try nodes.flatMap { node in
             let name = try baseFile(image, on: node).lastPathComponent
             let folder = temporaryFolder(on: node)
-            guard FileManager.default.fileExists(atPath: folder) else { continue }
-            for file in try FileManager.default.contentsOfDirectory(atPath: folder) where file.hasPrefix(name) {
-                try FileManager.default.removeItem(atPath: "\(folder)/\(file)")
-            }
+            guard FileManager.default.fileExists(atPath: folder) else { return [String]() }
+            return try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasPrefix(name) }.map { "\(node)/\($0)" }
         }
     }
 
-    private func temporaryFolder(on node: String) -> String {
-        self["INSTANCES_" + node.replacingOccurrences(of: "-", with: "_")] + "/_base/.forecache"
+    func removeLeftovers(of image: String) throws {
+        for file in try leftovers(of: image) { try FileManager.default.removeItem(at: place(of: file)) }
+    }
+
+    private func place(of leftover: String) -> URL {
+        let parts = leftover.split(separator: "/").map(String.init)
+        return URL(filePath: temporaryFolder(on: parts[0])).appending(path: parts[1])
+    }
+
+    private func temporaryFolder(on node: String) -> String { instances(on: node) + "/_base/.forecache" }
+
+    func instances(on node: String) -> String { self["INSTANCES_" + node.replacingOccurrences(of: "-", with: "_")] }
+
+    // MARK: - What a node can be made to be
+
+    /// With the script in the place of that program on the node, until the body ends.
+    func with<Result>(_ program: String, on node: String, being script: String, _ body: () async throws -> Result) async throws -> Result {
+        let file = "\(self["NODES_DIR"])/\(node)/usr-local-bin/\(program)"
+        try "#!/bin/sh\n\(script)\n".write(toFile: file, atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: file)
+        defer { try? FileManager.default.removeItem(atPath: file) }  // it was written a moment ago
+        return try await body()
+    }
+
+    /// With `force_raw_images` true on these nodes and false on the others.
+    func forcingRaw(on nodes: [String], _ body: () async throws -> Void) async throws {
+        func set(_ value: Bool) throws {
+            for node in nodes {
+                let path = self["NOVA_CONF_" + node.replacingOccurrences(of: "-", with: "_")]
+                try run("/bin/sed", ["-i", "s/^force_raw_images *=.*/force_raw_images = \(value)/", path])
+            }
+        }
+        try set(true)
+        defer { try? set(false) }  // it was set a moment ago
+        try await body()
+    }
+
+    /// With a disk on the node that has this much room left.
+    func leavingFree(_ bytes: Int, on node: String, _ body: () async throws -> Void) async throws {
+        let disk = instances(on: node)
+        func resize(_ size: String) throws { try run("/bin/mount", ["-o", "remount,size=\(size)", disk]) }
+        let figures = try run("/bin/df", ["-B1", "--output=size,used", disk]).split(whereSeparator: \.isWhitespace).suffix(2).compactMap {
+            Int($0)
+        }
+        guard figures.count == 2 else { throw CommandFailed(description: "df tells nothing of \(disk)") }
+        try resize("\((figures[1] + bytes) / 4096 * 4096)")
+        defer { try? resize("\(figures[0])") }  // growing a tmpfs back needs nothing
+        try await body()
     }
 
     /// `deploy/lab/lab VERB …` of this lab.

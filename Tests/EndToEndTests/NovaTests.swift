@@ -4,14 +4,13 @@ import Testing
 /// `via: nova-api` on the lab's real Nova: nova-api, conductor and a nova-compute on every node, which caches as libvirt's driver does.
 @Suite(.serialized) struct NovaTests {
     /// A service that leaves both sites to Nova and could not log in anywhere.
-    private func service(_ lab: Lab, limits: String = "") throws -> Service {
+    private func service(_ lab: Lab, limits: [String: Int] = [:]) throws -> Service {
         try #require(!lab["NOVA_URL"].isEmpty, "the lab runs without its part nova")
-        let service = try Service(lab, more: "sites: { dcn1: { via: nova-api }, dcn2: { via: nova-api, aggregate: dcn2 } }")
+        let service = try Service(lab, more: "sites: { dcn1: { via: nova-api }, dcn2: { via: nova-api, aggregate: dcn2 } }", limits: limits)
         let file = service.folder.appending(path: "forecache.yaml")
         let text = try String(contentsOf: file, encoding: .utf8)
-        let lines = text.components(separatedBy: "\n").map { (line: String) -> String in
-            if line.hasPrefix("ssh:") { return "ssh: { user: nobody, identity: [/nonexistent], known_hosts: /nonexistent }" }
-            return line.hasPrefix("limits:") ? line.replacingOccurrences(of: " }", with: "\(limits) }") : line
+        let lines = text.components(separatedBy: "\n").map { line in
+            line.hasPrefix("ssh:") ? "ssh: { user: nobody, identity: [/nonexistent], known_hosts: /nonexistent }" : line
         }
         try service.write("forecache.yaml", lines.joined(separator: "\n"))
         return service
@@ -46,7 +45,9 @@ import Testing
 
     @Test func aComputeThatDoesNotAnswerFailsAloneAtTheDeadlineAndIsDoneWhenItIsBack() async throws {
         let lab = try Lab()
-        let (glance, service) = (try await Glance(lab), try service(lab, limits: ", precache_silence_seconds: 8, backoff_max_seconds: 5"))
+        let (glance, service) = (
+            try await Glance(lab), try service(lab, limits: ["precache_silence_seconds": 8, "backoff_max_seconds": 5])
+        )
         try await service.start()
         try lab.lab("compute", "stop", "dcn1-compute-1")
         defer { try? lab.lab("compute", "start", "dcn1-compute-1") }  // started below already where the test succeeds

@@ -31,13 +31,14 @@ final class Service {
         """
 
     /// Each test has a queue, ledger and status port of its own; `more` is added to the configuration.
-    init(_ lab: Lab, more: String = "") throws {
+    init(_ lab: Lab, more: String = "", limits: [String: Int] = [:], rules: String = Service.rules) throws {
         self.lab = lab
         port = Int.random(in: 20_000..<60_000)
         folder = FileManager.default.temporaryDirectory.appending(path: "forecache-e2e-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         try write("transport_url", lab["RABBITMQ_URL"] + "\n")
-        try write("rules.yaml", Self.rules)
+        try write("rules.yaml", rules)
+        let limits = ["backoff_seconds": 1, "survey_max_age_seconds": 2, "away_seconds": 2].merging(limits) { $1 }
         try write(
             "forecache.yaml",
             """
@@ -47,7 +48,7 @@ final class Service {
             ssh: { user: \(lab["SSH_USER"]), identity: ["\(lab["SSH_IDENTITY"])"], known_hosts: "\(lab["SSH_KNOWN_HOSTS"])" }
             state: ledger.sqlite
             status: { listen: "127.0.0.1:\(port)" }
-            limits: { backoff_seconds: 1, survey_max_age_seconds: 2, away_seconds: 2 }
+            limits: { \(limits.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", ")) }
             resync: 1h
             \(more)
             """)

@@ -59,7 +59,7 @@ import Testing
         #expect(try await service.stop(SIGTERM) == 0)
         #expect(try lab.holders(of: image).isEmpty)
         // Other tests of this lab look for temporaries.
-        try lab.removeTemporaries(of: image)
+        try lab.removeLeftovers(of: image)
         try service.removeQueue()
     }
 
@@ -76,7 +76,7 @@ import Testing
         }
         let wanted = try await glance.record(image)["os_hash_value"] as? String
         for node in lab.nodes { #expect(try lab.sha512(image, on: node) == wanted) }
-        try await isTidy(image)
+        try await eventually("no temporaries of it are left") { try lab.leftovers(of: image).isEmpty }
         for service in services {
             #expect(try await service.stop(SIGTERM) == 0)
             try service.removeQueue()
@@ -114,16 +114,6 @@ import Testing
         let wanted = try await glance.record(image)["os_hash_value"] as? String
         for node in nodes { #expect(try lab.sha512(image, on: node) == wanted) }
         try await eventually("the ledger says so") { try Set(service.states(of: image).values) == ["fresh"] }
-        try await isTidy(image)
-    }
-
-    /// What another test left waits for the sweep.
-    private func isTidy(_ image: String) async throws {
-        try await eventually("no temporaries of it are left") {
-            try lab.nodes.allSatisfy { node in
-                let name = try lab.baseFile(image, on: node).lastPathComponent
-                return try !lab.temporaries(on: node).contains { $0.hasPrefix(name) }
-            }
-        }
+        try await eventually("no temporaries of it are left") { try lab.leftovers(of: image).isEmpty }
     }
 }

@@ -76,6 +76,10 @@ private final class CrashingLedger: Ledger {
         try write()
         try await real.recordStarted(image, on: hosts, at: now)
     }
+    func recordProgress(_ image: ImageID, _ progress: [HostName: TransferProgress]) async throws(Failure) {
+        try write()
+        try await real.recordProgress(image, progress)
+    }
     func record(_ outcomes: [Outcome], at now: Date) async throws(Failure) {
         try write()
         try await real.record(outcomes, at: now)
@@ -88,13 +92,16 @@ private final class CrashingLedger: Ledger {
         try write()
         try await real.recordUnreachable(host, reason: reason, at: now)
     }
+    func sitesInNeed(of image: ImageID, at now: Date) async throws(Failure) -> Set<SiteName> {
+        try await real.sitesInNeed(of: image, at: now)
+    }
     func placements(of image: ImageID) async throws(Failure) -> [PlacementRecord] { try await real.placements(of: image) }
     func images(after image: ImageID?, limit: Int) async throws(Failure) -> [LedgerImage] {
         try await real.images(after: image, limit: limit)
     }
     func placementCounts(at now: Date) async throws(Failure) -> [PlacementState: Int] { try await real.placementCounts(at: now) }
     func hostsDue(at now: Date, limit: Int) async throws(Failure) -> [DueHost] { try await real.hostsDue(at: now, limit: limit) }
-    func dueRefreshes(on host: HostName, at now: Date, limit: Int) async throws(Failure) -> [PlacementRecord] {
+    func dueRefreshes(on host: HostName, at now: Date, limit: Int) async throws(Failure) -> [DueRefresh] {
         try await real.dueRefreshes(on: host, at: now, limit: limit)
     }
     func nextRefresh() async throws(Failure) -> Date? { try await real.nextRefresh() }

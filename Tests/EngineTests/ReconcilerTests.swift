@@ -5,6 +5,29 @@ import Planning
 import Testing
 
 @Suite struct ReconcilerTests {
+    @Test func theLedgerTellsHowFarATransferIs() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        let image = Samples.image(1, tags: ["golden"])
+        await world.catalog.put(image)
+        await world.hosts.setWAN(bytesPerSecond: 1 << 12)
+        async let end = world.reconciler.reconcile(image.id, cause: .event)
+        var seen: TransferProgress?
+        try await eventually("it is under way") {
+            world.clock.advance(by: .seconds(1))
+            seen = try await world.ledger.placements(of: image.id).first?.transfer
+            return seen.map { $0.receivedBytes > 0 } ?? false
+        }
+        let transfer = try #require(seen)
+        #expect(transfer.source == "glance" && transfer.totalBytes == 1 << 20 && transfer.receivedBytes < 1 << 20)
+        await world.hosts.setWAN(bytesPerSecond: 1 << 20)
+        try await eventually("it is done") {
+            world.clock.advance(by: .seconds(1))
+            return await world.holders(of: image.id).count == 1
+        }
+        #expect(await end == .settled)
+        #expect(try await world.ledger.placements(of: image.id).map(\.transfer) == [nil])
+    }
+
     private let id = Samples.imageID(1)
 
     @Test func aTaggedImageGoesWhereTheRulesWantIt() async throws {
@@ -135,6 +158,21 @@ import Testing
         #expect(await world.holders(of: id).isEmpty)
         #expect(await world.hosts.operations.isEmpty)
         #expect(try await Set(world.states(of: id).values) == [.failed])
+    }
+
+    @Test func aRefreshIsAWordOnTheSitesThatMissTheImageOnly() async throws {
+        let world = try World(sites: 2, hostsPerSite: 1)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        await world.hosts.remove(id, from: "dcn1-compute-0")
+        await world.surveyor.forget("dcn1-compute-0")
+        try await world.ledger.recordMissing([id], on: "dcn1-compute-0", reason: "gone", at: world.clock.now.date)
+        // What nobody told us of it yet is found by a look at the whole image.
+        await world.catalog.change(id) { $0.tags = ["precache:dcn1"] }
+        #expect(await world.reconciler.reconcile(id, cause: .refresh) == .settled)
+        #expect(try await world.states(of: id) == ["dcn1-compute-0": .fresh, "dcn2-compute-0": .fresh])
+        #expect(await world.reconciler.reconcile(id, cause: .resync) == .settled)
+        #expect(try await world.states(of: id) == ["dcn1-compute-0": .fresh, "dcn2-compute-0": .unwanted])
     }
 
     @Test func anImageThatIsNotActiveIsLeftAlone() async throws {

@@ -27,6 +27,10 @@ import Testing
         #expect(refusal(bytes.patched(79, [0]), declared: "qcow2") == .externalDataFile(name: name))
     }
 
+    @Test func anImageWithoutBytes() {
+        for format in ["raw", "qcow2", "iso"] { #expect(refusal([], declared: format) == .empty) }
+    }
+
     @Test func qcow2WithWhatNobodyKnows() throws {
         let plain = try QemuImg.create("qcow2")
         let length = Int64(plain.count)

@@ -1,5 +1,6 @@
 import ForecacheModel
 import Inventory
+import StrictYAML
 import Testing
 
 @Suite struct StackTests {
@@ -108,9 +109,21 @@ import Testing
         let seed = read([file]) { $0.sites = ["dcn1": SiteSettings(seed: "central-compute-0")] }
         #expect(seed.said.count == 1)
         #expect(seed.said.first?.hasPrefix("multistack.yaml:1:1: sites.dcn1.seed: 'central-compute-0' is no host of that site") == true)
-        let unused = read([file]) { $0.sites = ["dcn2": SiteSettings(forks: 3)] }
-        #expect(unused.said.isEmpty)
-        #expect(unused.noted == ["multistack.yaml:1:1: sites.dcn2: no stack is called so; did you mean 'dcn1'?"])
+    }
+
+    @Test func aSiteThatNoStackIsCalledIsAProblemWhereTheConfigurationSaysIt() throws {
+        let file = try Fixtures.file("multistack.yaml")
+        let unused = read([file]) {
+            $0.sites = ["dcn2": SiteSettings(forks: 3)]
+            $0.sitePlaces = ["dcn2": Place(file: "forecache.yaml", line: 3, column: 5)]
+        }
+        #expect(unused.said == ["forecache.yaml:3:5: sites.dcn2: no stack is called so; did you mean 'dcn1'?"])
+        let other = read([file]) {
+            $0.sites = ["dcn2": SiteSettings(forks: 3)]
+            $0.hasAllSites = false
+        }
+        #expect(other.said.isEmpty)
+        #expect(other.noted == ["multistack.yaml:1:1: sites.dcn2: no stack is called so; did you mean 'dcn1'?"])
     }
 
     @Test func noHostToCacheOnIsAProblem() throws {

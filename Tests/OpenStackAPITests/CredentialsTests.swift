@@ -94,6 +94,8 @@ import Testing
         let byName = try load(base.merging(["OS_APPLICATION_CREDENTIAL_NAME": "n", "OS_USER_ID": "u"]) { $1 })
         #expect(byName.identity == .namedApplicationCredential(name: "n", user: .id("u"), secret: Secret("x")))
         #expect(failure(base).contains("lacks OS_APPLICATION_CREDENTIAL_ID (or OS_APPLICATION_CREDENTIAL_NAME);"))
+        let withoutSecret = base.merging(["OS_APPLICATION_CREDENTIAL_ID": "a", "OS_APPLICATION_CREDENTIAL_SECRET": ""]) { $1 }
+        #expect(failure(withoutSecret).contains("lacks OS_APPLICATION_CREDENTIAL_SECRET;"))
     }
 
     @Test func systemScope() throws {

@@ -145,7 +145,7 @@ import Testing
     @Test func theGrantServesCurlWithARange() async throws {
         let id = try await lab.create(["name": "g-\(run)"], bytes: Array("0123456789abcdef".utf8))
         for endpoint in [nil, lab.variables["GLANCE_URL"], lab.glance] {
-            let grant = try await lab.catalog().download(of: id, endpoint: endpoint)
+            let grant = try await lab.catalog().download(of: id, endpoint: endpoint, refused: nil)
             #expect(grant.expiresAt.timeIntervalSinceNow >= 600)
             let curl = Process()
             curl.executableURL = URL(filePath: "/usr/bin/curl")

@@ -138,7 +138,9 @@ import Testing
     }
 
     /// Random trees, forks, deaths, hangs, rates and wrong bytes: everybody who is alive finishes, places are never exceeded, nobody waits for itself.
-    @Test(arguments: 0..<200) func whateverHappensWhoeverIsAliveFinishes(seed: Int) {
+    /// The last five of 20,000 went wrong once: who had waited long gave up beside the first good copy, or fetched it once more each, and hosts that hang were asked
+    /// in turn for ever.
+    @Test(arguments: Array(0..<200) + [837, 1960, 4933, 9956, 13644]) func whateverHappensWhoeverIsAliveFinishes(seed: Int) {
         var random = Seeded(UInt64(seed))
         let hosts = random.below(20) + 2
         var world = RelayWorld(

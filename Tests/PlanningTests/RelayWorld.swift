@@ -173,7 +173,7 @@ struct RelayWorld {
         if station.isTainted {
             stations[host]?.bytes = 0
             stations[host]?.isTainted = false
-            return tell(.failed(host, Failure(.permanent, "digest mismatch", isAboutBytes: true)))
+            return tell(.failed(host, Failure(.permanent, "digest mismatch", about: .bytes)))
         }
         stations[host]?.hasBase = true
         ends[host] = (.published, now)

@@ -103,6 +103,23 @@ import Testing
                 """)
     }
 
+    /// Inventories have hosts in an order of their own, which decides who is a site's seed.
+    @Test func placementsAreInOrderWhateverTheInventorysIs() throws {
+        let hosts = ["c2", "c10", "c1", "c0"].map { Host(name: HostName($0), site: "s", role: "Compute", address: "192.0.2.1") }
+        let rules = Fixtures.rules(
+            """
+            apiVersion: forecache/v1
+            rules:
+              - { name: all, match: { always: true } }
+              - { name: some, match: { always: true }, targets: { hosts: [c10, c1] } }
+            """)
+        let placements = rules.decide(
+            try Fixtures.image(), fleet: Fleet(sites: [Site(name: "s", hosts: hosts)]), now: Fixtures.now
+        ).placements
+        #expect(placements.map(\.host) == ["c0", "c1", "c10", "c2"])
+        #expect(placements.map(\.alsoWantedBy) == [[], ["some"], ["some"], []])
+    }
+
     @Test func onlyDryRunRulesMakeADryRunPlacement() throws {
         let rules = Fixtures.rules(Fixtures.file(match: "{always: true}", "mode: dry-run"))
         let decision = rules.decide(try Fixtures.image(), fleet: Fixtures.fleet, now: Fixtures.now)

@@ -45,11 +45,52 @@ import Testing
         #expect(known == group.keys.map(\.name).sorted())
     }
 
-    @Test func theSchemaIsJSONAndHasEveryKey() throws {
-        let schema = try #require(try JSONSerialization.jsonObject(with: Data(RuleSchema.text.utf8)) as? [String: Any])
+    /// A whole test file with one key of a group in it.
+    private static func testFile(with key: Grammar.Key, of group: Grammar.Group) -> String {
+        let entry = "\(key.name): \(key.example)"
+        func file(_ test: String, _ more: String = "fleet: {dcn1: {Compute: [dcn1-compute-0]}}") -> String {
+            "apiVersion: forecache/v1\n\(more)\ntests: [{name: t, \(test)}]"
+        }
+        switch group.name {
+        case "test file":
+            let others = [
+                "apiVersion": "apiVersion: forecache/v1", "fleet": key.name == "inventory" ? "" : "fleet: {a: {R: [h]}}",
+                "tests": "tests: [{name: t, image: {}, expect: none}]",
+            ].filter { $0.key != key.name }.sorted { $0.key < $1.key }.map(\.value)
+            return ([entry] + others).joined(separator: "\n")
+        case "test":
+            let others = ["name": "name: t", "image": "image: {}", "expect": "expect: all"].filter { $0.key != key.name }.map(\.value)
+            return "apiVersion: forecache/v1\nfleet: {a: {R: [h]}}\ntests: [{\(([entry] + others).joined(separator: ", "))}]"
+        case "image": return file("image: {\(entry)}, expect: all")
+        default: return file("image: {}, expect: all, \(group.name): {\(entry)}")
+        }
+    }
+
+    private static func testProblems(_ text: String) -> [String] {
+        var problems = Problems()
+        _ = RuleTestFile.parse(text, path: "r.test.yaml", &problems)
+        return problems.list.sorted().map(\.description)
+    }
+
+    @Test(arguments: Grammar.testGroups.map(\.name)) func everyKeyOfATestIsReadWithItsExample(name: String) throws {
+        let group = try #require(Grammar.testGroups.first { $0.name == name })
+        for key in group.keys { #expect(Self.testProblems(Self.testFile(with: key, of: group)) == [], "\(key.name)") }
+    }
+
+    @Test(arguments: Grammar.testGroups.map(\.name)) func theReaderOfTestsKnowsNoOtherKey(name: String) throws {
+        let group = try #require(Grammar.testGroups.first { $0.name == name })
+        let stranger = Grammar.Key(name: "zzzzzzzz", shape: .text, about: "", example: "1")
+        let problem = try #require(Self.testProblems(Self.testFile(with: stranger, of: group)).first { $0.contains("zzzzzzzz") })
+        let known = try #require(problem.components(separatedBy: "known are ").last).components(separatedBy: ", ")
+        #expect(known == group.keys.map(\.name).sorted())
+    }
+
+    @Test(arguments: [false, true]) func theSchemaIsJSONAndHasEveryKey(ofTests: Bool) throws {
+        let (text, groups) = ofTests ? (RuleSchema.ofTests, Grammar.testGroups) : (RuleSchema.ofRules, Grammar.groups)
+        let schema = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
         let definitions = try #require(schema["$defs"] as? [String: Any])
-        for group in Grammar.groups {
-            let object = group.name == "file" ? schema : try #require(definitions[group.name] as? [String: Any])
+        for (index, group) in groups.enumerated() {
+            let object = index == 0 ? schema : try #require(definitions[group.name] as? [String: Any])
             let properties = try #require(object["properties"] as? [String: Any])
             #expect(properties.keys.sorted() == group.keys.map(\.name).sorted())
         }
@@ -57,7 +98,7 @@ import Testing
 
     @Test func theReferenceHasEveryKeyWithAnExample() throws {
         let text = try String(contentsOf: Self.reference, encoding: .utf8)
-        for group in Grammar.groups {
+        for group in Grammar.groups + Grammar.testGroups {
             for key in group.keys {
                 #expect(text.contains("`\(key.name)`"), "rules/README.md does not explain \(group.name).\(key.name)")
                 #expect(

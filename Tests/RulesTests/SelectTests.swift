@@ -133,7 +133,9 @@ import Testing
 
     @Test(arguments: [
         ("22.04", "24.04"), ("9", "10"), ("9.4", "9.10"), ("1.0rc1", "1.0"), ("1.0-beta2", "1.0-rc1"), ("v1.2", "1.3"), ("1.0", "1.0.1"),
-        ("99999999999999999998", "99999999999999999999"), ("2024-01-31", "2024-02-01"),
+        ("99999999999999999998", "99999999999999999999"), ("2024-01-31", "2024-02-01"), ("1a", "1"), ("1a", "1a1"), ("1-RC", "1rca"),
+        (String(repeating: "9", count: 126), "1" + String(repeating: "0", count: 126)), ("1.0", "1.0.0.1"), ("1.0.a.1", "1.0"),
+        (String(repeating: "9", count: 127), "1" + String(repeating: "0", count: 127)),
     ])
     func versionsAreOrdered(lower: String, higher: String) throws {
         let (one, other) = (try #require(Version(lower)), try #require(Version(higher)))
@@ -144,20 +146,9 @@ import Testing
     @Test func versionsThatAreEqualOrNone() throws {
         #expect(Version("9") == Version("9.0.0"))
         #expect(Version("09.4") == Version("9.04"))
+        #expect(Version("v1RC02") == Version("1-rc.2"))
+        #expect(Version("0.0") == Version("0"))
         #expect(Version("ubuntu") == nil)
         #expect(Version("") == nil)
-    }
-}
-
-/// A generator that gives the same numbers for a seed everywhere.
-private struct SplitMix {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

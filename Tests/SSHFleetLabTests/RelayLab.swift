@@ -136,6 +136,6 @@ private struct OneImage: ImageCatalog {
 
     func image(_ id: ImageID) async throws(Failure) -> ImageFacts? { facts }
     func images(named name: String?) async throws(Failure) -> [ImageFacts] { [facts] }
-    func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant { grant }
+    func download(of id: ImageID, endpoint: String?, refused: Secret?) async throws(Failure) -> DownloadGrant { grant }
     func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] { [] }
 }

@@ -71,7 +71,7 @@ import Testing
             let missing = try await failure { () throws(Failure) in
                 _ = try await makePool().output(of: "true", on: server.host(identities: [server.path("nowhere")]))
             }
-            #expect(missing.description.contains("nowhere cannot be read"))
+            #expect(missing.description.contains("nowhere cannot be read (No such file or directory); correct ssh.identity"))
             let gone = try await failure { () throws(Failure) in
                 _ = try await makePool(agent: server.path("no-agent")).output(of: "true", on: server.host(identities: []))
             }

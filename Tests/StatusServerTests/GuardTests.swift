@@ -77,6 +77,7 @@ import Testing
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             let failure = await #expect(throws: Failure.self) { try await second.run() }
             #expect(failure?.kind == .fatal)
+            #expect(failure?.cause == "Address already in use")
             #expect(
                 failure?.description.contains("cannot listen on 127.0.0.1:\(server.port)") == true,
                 "\(String(describing: failure))")

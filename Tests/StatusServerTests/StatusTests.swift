@@ -21,7 +21,7 @@ import Testing
             let placements = try #require(first["placements"] as? [[String: Any]])
             let keys: Set = [
                 "site", "role", "host", "state", "age_seconds", "ttl_seconds", "expires_at", "refresh_at",
-                "at_risk", "bytes", "rule", "error",
+                "transfer", "at_risk", "bytes", "rule", "error",
             ]
             #expect(placements.map { Set($0.keys) } == [keys, keys])
             #expect(placements[0]["age_seconds"] as? Int == 60)
@@ -34,6 +34,24 @@ import Testing
             let lone = StatusReport(images: [], queue: report.queue, notifications: StatusNotifications())
             #expect(
                 try JSONDecoder().decode(StatusReport.self, from: Data(StatusReport.json(lone))) == lone)
+        }
+    }
+
+    @Test func aTransferUnderWayTellsHowFarItIs() async throws {
+        try await RunningServer.with { server in
+            let (id, half) = (try image(1), TransferProgress(source: "<glance>", receivedBytes: 550, totalBytes: 1000))
+            try await server.ledger.want(id, name: "image")
+            try await server.ledger.recordStarted(id, on: ["h0"], at: RunningServer.now)
+            try await server.ledger.recordProgress(id, ["h0": half])
+            let answer = try await server.get("/api/v1/status")
+            let json = try #require(try JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any])
+            let placements = try #require((json["images"] as? [[String: Any]])?.first?["placements"] as? [[String: Any]])
+            let transfer = try #require(placements[0]["transfer"] as? [String: Any])
+            #expect(transfer["source"] as? String == "<glance>")
+            #expect(transfer["received_bytes"] as? Int == 550 && transfer["total_bytes"] as? Int == 1000)
+            #expect(placements[0]["state"] as? String == "caching" && placements[1]["transfer"] is NSNull)
+            #expect(try await report(server, "").images.first?.placements.first?.transfer == half)
+            #expect(try await server.get("/").body.contains("caching 55 % from &lt;glance&gt;"))
         }
     }
 

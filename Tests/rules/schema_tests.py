@@ -1,4 +1,4 @@
-"""Rule files against the JSON Schema that `forecache rules schema` prints, with a validator that is not ours.
+"""Rule files and their tests against the JSON Schemas that `forecache rules schema` prints, with a validator that is not ours.
 
 Usage: schema_tests.py PATH_OF_FORECACHE. The last line is `N passed, N failed`.
 """
@@ -71,6 +71,46 @@ BROKEN = {
     "unknown key": rule("{name: a, match: {tag: a}, target: {}}"),
 }
 
+
+
+def test(text):
+    return "apiVersion: forecache/v1\nfleet: {dcn1: {Compute: [h]}}\ntests:\n  - " + text + "\n"
+
+
+# What neither the schema of tests nor forecache takes.
+BROKEN_TESTS = {
+    "no version": "fleet: {a: {R: [h]}}\ntests: [{name: t, image: {}, expect: none}]",
+    "no fleet": "apiVersion: forecache/v1\ntests: [{name: t, image: {}, expect: none}]",
+    "fleet and inventory": "apiVersion: forecache/v1\nfleet: {a: {R: [h]}}\ninventory: i\ntests: [{name: t, image: {}, expect: none}]",
+    "no tests": "apiVersion: forecache/v1\nfleet: {a: {R: [h]}}\ntests: []",
+    "unknown key of the file": "apiVersion: forecache/v1\nfleet: {a: {R: [h]}}\ntest: []\ntests: [{name: t, image: {}, expect: none}]",
+    "fleet without roles": "apiVersion: forecache/v1\nfleet: {a: [h]}\ntests: [{name: t, image: {}, expect: none}]",
+    "empty fleet": "apiVersion: forecache/v1\nfleet: {}\ntests: [{name: t, image: {}, expect: none}]",
+    "images is a mapping": "apiVersion: forecache/v1\nfleet: {a: {R: [h]}}\nimages: {}\ntests: [{name: t, image: {}, expect: none}]",
+    "no name": test("{image: {}, expect: none}"),
+    "no image": test("{name: t, expect: none}"),
+    "no expectation": test("{name: t, image: {}}"),
+    "unknown key": test("{name: t, image: {}, expects: none, expect: none}"),
+    "unknown word": test("{name: t, image: {}, expect: nowhere}"),
+    "list of sites": test("{name: t, image: {}, expect: [dcn1]}"),
+    "no site": test("{name: t, image: {}, expect: {}}"),
+    "no host": test("{name: t, image: {}, expect: {dcn1: []}}"),
+    "roles in roles": test("{name: t, image: {}, expect: {dcn1: {Compute: {Compute: all}}}}"),
+    "time without a zone": test("{name: t, now: '2026-01-01T00:00:00', image: {}, expect: all}"),
+    "no time": test("{name: t, now: yesterday, image: {}, expect: all}"),
+    "began without a time": test("{name: t, image: {}, began: {golden: soon}, expect: all}"),
+    "window ajar": test("{name: t, image: {}, expect: all, window: ajar}"),
+    "unknown via": test("{name: t, image: {}, expect: all, deliver: {via: ftp}}"),
+    "unknown key of the image": test("{name: t, image: {tag: [a]}, expect: none}"),
+    "id is no UUID": test("{name: t, image: {id: 7}, expect: none}"),
+    "unknown status": test("{name: t, image: {status: ready}, expect: none}"),
+    "unknown visibility": test("{name: t, image: {visibility: open}, expect: none}"),
+    "size without a number": test("{name: t, image: {size: big}, expect: none}"),
+    "less than no disk": test("{name: t, image: {min_disk: -1}, expect: none}"),
+    "hidden is a word": test("{name: t, image: {os_hidden: maybe}, expect: none}"),
+    "properties is a list": test("{name: t, image: {properties: [a]}, expect: none}"),
+}
+
 passed = failed = 0
 
 
@@ -83,31 +123,42 @@ def tell(what, problem):
         print(f"FAIL {what}: {problem}")
 
 
-def main(forecache):
-    schema = json.loads(subprocess.run([forecache, "rules", "schema"], check=True, capture_output=True, text=True).stdout)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    validator = jsonschema.Draft202012Validator(schema)
+class Schema:
+    """One that forecache prints."""
 
-    def problem(text):
-        error = jsonschema.exceptions.best_match(validator.iter_errors(yaml.load(text, Loader)))
+    def __init__(self, forecache, *options):
+        printed = subprocess.run([forecache, "rules", "schema", *options], check=True, capture_output=True, text=True).stdout
+        schema = json.loads(printed)
+        jsonschema.Draft202012Validator.check_schema(schema)
+        self.validator = jsonschema.Draft202012Validator(schema)
+
+    def problem(self, text):
+        error = jsonschema.exceptions.best_match(self.validator.iter_errors(yaml.load(text, Loader)))
         return None if error is None else f"{error.json_path}: {error.message[:200]}"
 
-    files = sorted(path for path in (ROOT / "rules").glob("*.yaml") if not path.name.endswith(".test.yaml"))
-    tell("rules/ has its examples", None if len(files) >= 6 else f"only {len(files)} files")
-    for path in files:
-        tell(path.name, problem(path.read_text()))
+
+def main(forecache):
+    rules, tests = Schema(forecache), Schema(forecache, "--tests")
+    files = sorted((ROOT / "rules").glob("*.yaml"))
+    for schema, name in (rules, "*.yaml"), (tests, "*.test.yaml"):
+        found = [path for path in files if path.name.endswith(".test.yaml") == (schema is tests)]
+        tell(f"rules/ has its examples, {name}", None if len(found) >= 6 else f"only {len(found)} files")
+        for path in found:
+            tell(path.name, schema.problem(path.read_text()))
     for block in re.findall(r"^```yaml\n(.*?)^```", (ROOT / "rules/README.md").read_text(), re.M | re.S):
-        if "\ntests:" in block:
-            continue
         text = block if block.startswith("apiVersion") else "apiVersion: forecache/v1\nrules:\n" + block
-        tell("README.md: " + block.strip().splitlines()[0], problem(text))
+        schema = tests if "\ntests:" in block else rules
+        tell("README.md: " + " ".join(block.split()[:8]), schema.problem(text))
     with tempfile.TemporaryDirectory() as room:
-        for what, text in BROKEN.items():
-            tell(what + ", schema", None if problem(text) else "is taken")
-            file = pathlib.Path(room) / "broken.yaml"
-            file.write_text(text)
-            ended = subprocess.run([forecache, "rules", "lint", str(file)], capture_output=True, text=True)
-            tell(what + ", lint", None if ended.returncode == 78 else f"ends with {ended.returncode}")
+        (pathlib.Path(room) / "broken.yaml").write_text(rule("{name: golden, match: {tag: a}, for: 1d}"))
+        checked = (rules, BROKEN, "rule.yaml", "lint"), (tests, BROKEN_TESTS, "broken.test.yaml", "test")
+        for schema, broken, name, command in checked:
+            file = pathlib.Path(room) / name
+            for what, text in broken.items():
+                tell(f"{what}, schema of {name}", None if schema.problem(text) else "is taken")
+                file.write_text(text)
+                ended = subprocess.run([forecache, "rules", command, str(file)], capture_output=True, text=True)
+                tell(f"{what}, {command}", None if ended.returncode == 78 else f"ends with {ended.returncode}")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -12,6 +12,8 @@ public struct ByHand: Sendable {
     private let peerNetwork: String
     private let catalog: any ImageCatalog
     private let hosts: any HostOperations
+    /// Who knows since when rules with `for:` match. Nil: each match counts from now.
+    private let matchTimes: (any Ledger)?
     private let nova: NovaCaching<WallClock>?
     /// Nil: bytes are not looked at, because nothing will be moved.
     private let inspection: ImageInspection?
@@ -20,13 +22,15 @@ public struct ByHand: Sendable {
     /// `peerNetwork` is what the policy's fleet was read with, for messages.
     public init(
         policy: Policy, limits: Limits, peerNetwork: String, catalog: any ImageCatalog, hosts: any HostOperations,
-        nova: NovaCaching<WallClock>? = nil, signatures: SignatureCheck? = nil, inspects: Bool = true, logger: Logger
+        matchTimes: (any Ledger)? = nil, nova: NovaCaching<WallClock>? = nil, signatures: SignatureCheck? = nil, inspects: Bool = true,
+        logger: Logger
     ) {
         self.policy = policy
         self.limits = limits
         self.peerNetwork = peerNetwork
         self.catalog = catalog
         self.hosts = hosts
+        self.matchTimes = matchTimes
         self.nova = nova
         self.inspection = inspects ? ImageInspection(catalog: catalog, signatures: signatures) : nil
         self.logger = logger
@@ -75,7 +79,11 @@ public struct ByHand: Sendable {
         do throws(Failure) {
             let now = Date()
             let (images, rivals) = try await RivalBook(catalog: catalog).list(for: policy.rules, at: now)
-            return images.filter { !policy.rules.decide($0, fleet: policy.fleet, now: now, among: rivals).placements.isEmpty }
+            let began = try await began(images)
+            return images.filter { image in
+                let decision = policy.rules.decide(image, fleet: policy.fleet, now: now, among: rivals, since: began[image.id] ?? [:])
+                return !decision.placements.isEmpty
+            }
         } catch {
             throw Refusal(error)
         }
@@ -104,13 +112,7 @@ public struct ByHand: Sendable {
 
     /// As above. `isOffline`: no host is asked; each counts as if no base file lay there.
     public func planned(for images: [ImageFacts], targets: Targets, isOffline: Bool = false) async throws(Refusal) -> Planned {
-        let rivals = targets == .rules ? try await rivals() : nil
-        let decisions = images.map { image in
-            switch targets {
-            case .rules: policy.rules.decide(image, fleet: policy.fleet, now: Date(), among: rivals)
-            case .everyHost(let via): RuleSet.byHand(image, fleet: policy.fleet, via: via)
-            }
-        }
+        let decisions = try await decisions(on: images, targets)
         let refusals = decisions.compactMap { decision in
             decision.refusal.map { "image \(decision.image.id) (\(decision.image.name.printable)): \($0)" }
         }
@@ -150,6 +152,21 @@ public struct ByHand: Sendable {
         }
         if Task.isCancelled { throw .failed(Failure(.cancelled, "told to stop before anything was moved")) }
         return Planned(plans: plans, observed: observed, withoutWindows: withoutWindows)
+    }
+
+    private func decisions(on images: [ImageFacts], _ targets: Targets) async throws(Refusal) -> [Decision] {
+        switch targets {
+        case .everyHost(let via): return images.map { RuleSet.byHand($0, fleet: policy.fleet, via: via) }
+        case .rules:
+            let (rivals, now) = (try await rivals(), Date())
+            let began: [ImageID: [String: Date]]
+            do throws(Failure) { began = try await self.began(images) } catch { throw Refusal(error) }
+            return images.map { policy.rules.decide($0, fleet: policy.fleet, now: now, among: rivals, since: began[$0.id] ?? [:]) }
+        }
+    }
+
+    private func began(_ images: [ImageFacts]) async throws(Failure) -> [ImageID: [String: Date]] {
+        try await matchTimes?.matchesBegan(images.lazy.map(\.id), by: [policy.rules]) ?? [:]
     }
 
     private static func asIfEmpty(_ hosts: [ForecacheModel.Host]) -> [HostName: HostObservation] {

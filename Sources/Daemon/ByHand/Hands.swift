@@ -31,17 +31,27 @@ public struct Hands: Sendable {
         self.fallsBack = playbook.ignoresProxyError ?? (playbook.usesProxy == nil)
     }
 
+    /// Throws `.misconfigured` where what was asked for cannot end well with this configuration.
+    public func check(_ configuration: Configuration) throws(Refusal) {
+        guard via == .novaAPI, configuration.notifications == nil else { return }
+        throw .misconfigured(
+            Failure(
+                .permanent,
+                "via nova-api hears how each host ends through Nova's notifications, and the configuration has no 'notifications'; "
+                    + "add `notifications: { url_file: FILE }` with oslo's transport_url"))
+    }
+
     /// Throws `.failed` where the proxy is not a host of the inventory: before anything moves.
     public func applied(to policy: Policy) throws(Refusal) -> Policy {
         var policy = policy
         var sites = policy.fleet.sites
-        if let proxyHost, via == .proxy {
+        if let proxyHost, via == .proxy || via == .relay {
             guard let site = policy.fleet.host(proxyHost)?.site, let index = sites.firstIndex(where: { $0.name == site }) else {
                 let hosts = policy.fleet.hosts.map(\.name.rawValue)
-                let near = Nearest.word(to: proxyHost.rawValue, among: hosts).map { "; did you mean '\($0)'?" } ?? ""
+                let near = Nearest.word(to: proxyHost.rawValue, among: hosts).map { "; did you mean '\($0)'?" } ?? "."
                 let what =
                     "proxy host '\(proxyHost.rawValue.printable)' is not among the \(hosts.count) compute hosts that were selected\(near)"
-                throw .failed(Failure(.permanent, "\(what); nothing was moved"))
+                throw .failed(Failure(.permanent, "\(what) Nothing was moved"))
             }
             sites[index].settings.seed = proxyHost
         }

@@ -2,7 +2,6 @@ import Engine
 public import ForecacheModel
 import FoundationEssentials
 import Planning
-import SQLiteLedger
 
 /// A placement that the ledger has as wanted and that no plan wants any longer: it is left to Nova's janitor.
 public struct NoLongerWanted: Encodable, Hashable, Sendable {
@@ -17,9 +16,8 @@ public struct NoLongerWanted: Encodable, Hashable, Sendable {
     /// Nothing where there is no ledger; `note` says why one that is there could not be read.
     /// `images` nil: all that the ledger knows.
     static func find(_ setup: Setup, besides plans: [Plan], of images: Set<ImageID>?, note: (String) -> Void) async -> [NoLongerWanted] {
-        guard FileManager.default.fileExists(atPath: setup.configuration.state) else { return [] }
         do throws(Failure) {
-            let ledger = try SQLiteLedger.reading(path: setup.configuration.state)
+            guard let ledger = try setup.serviceLedger() else { return [] }
             let wanted = Dictionary(plans.map { ($0.image.id, Set($0.steps.map(\.host))) }) { first, _ in first }
             var found: [NoLongerWanted] = []
             var last: ImageID?

@@ -32,43 +32,46 @@ public struct PlanReview: Sendable {
     public struct Reviewer: Sendable {
         private let setup: Setup
         private let source: Source
+        private let targets: ByHand.Targets
         private let byHand: ByHand
         private let close: @Sendable () async -> Void
-        /// What the source of the images does not know.
+        /// What the plan is made without.
         public let notes: [String]
 
         /// Throws `.failed` where a file of images cannot be read, `.misconfigured` where Glance is to be asked and there are no credentials.
-        public init(_ setup: Setup, from source: Source, environment: [String: String], logger: Logger) throws(Refusal) {
+        public init(
+            _ setup: Setup, from source: Source, targets: ByHand.Targets, environment: [String: String], logger: Logger
+        ) throws(Refusal) {
             self.setup = setup
             self.source = source
+            self.targets = targets
             let fleet = Shells.hosts(setup, logger: logger)
             close = { await fleet.close() }
             let catalog: any ImageCatalog
+            var notes: [String] = []
             switch source {
-            case .live:
-                catalog = try Shells.catalog(setup, environment: environment, logger: logger)
-                notes = []
+            case .live: catalog = try Shells.catalog(setup, environment: environment, logger: logger)
             case .saved(let file, _):
                 let saved = try SavedCatalog(file: file, environment: environment)
                 catalog = saved
                 notes = saved.saved.notes
             }
+            let matchTimes = targets == .rules ? setup.matchTimes { notes.append($0) } : nil
+            self.notes = notes
             byHand = ByHand(
                 policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network, catalog: catalog,
-                hosts: fleet, inspects: source == .live, logger: logger)
+                hosts: fleet, matchTimes: matchTimes, inspects: source == .live, logger: logger)
         }
 
         /// The images named, or all.
-        public func review(
-            _ selectors: [String], targets: ByHand.Targets, note: (String) -> Void
-        ) async throws(Refusal) -> PlanReview {
+        public func review(_ selectors: [String], note: (String) -> Void) async throws(Refusal) -> PlanReview {
             let result: Result<PlanReview, Refusal>
-            do throws(Refusal) { result = .success(try await made(selectors, targets, note)) } catch { result = .failure(error) }
+            do throws(Refusal) { result = .success(try await made(selectors, note)) } catch { result = .failure(error) }
             await close()
             return try result.get()
         }
 
-        private func made(_ selectors: [String], _ targets: ByHand.Targets, _ note: (String) -> Void) async throws(Refusal) -> PlanReview {
+        private func made(_ selectors: [String], _ note: (String) -> Void) async throws(Refusal) -> PlanReview {
             let images = selectors.isEmpty ? try await byHand.allImages() : try await byHand.images(selectors)
             var planned = try await byHand.planned(for: images, targets: targets, isOffline: source.isOffline)
             planned.plans.removeAll { $0.steps.isEmpty }

@@ -25,7 +25,7 @@ public struct PlaybookArguments: Sendable {
         var problems = Problems()
         var playbook = PlaybookArguments()
         for argument in arguments {
-            if argument.hasPrefix("@") {
+            if argument.hasPrefix("@"), argument.count > 1 {
                 let path = files.absolute(String(argument.dropFirst()), from: ".")
                 switch files.text(path) {
                 case .success(let text):

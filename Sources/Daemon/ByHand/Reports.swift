@@ -98,9 +98,17 @@ public struct SurveyReport: Encodable, Sendable {
         @OrNull public var imagesType: String?
         @OrNull public var freeBytes: Int64?
         @OrNull public var clockSkewSeconds: Double?
+        /// The programs of `toolNames` that are there, where Nova's own run.
+        public var tools: [String]
         public var baseFiles: [File]
         @OrNull public var error: String?
+
+        /// Nil where nobody could look.
+        public var missingTools: [String]? { reachable ? SurveyReport.toolNames.filter { !tools.contains($0) } : nil }
     }
+
+    /// What a host needs for every way of getting an image and making a base file of it.
+    static let toolNames = ["curl", "qemu-img", "sftp", "sha256sum", "sha512sum"]
 
     public struct File: Encodable, Sendable {
         public var name: BaseFileName
@@ -121,6 +129,7 @@ public struct SurveyReport: Encodable, Sendable {
                     site: host.site, host: host.name, reachable: true, ttlSeconds: survey.ttlSeconds,
                     format: survey.forcesRawImages ?? true ? "raw" : "original", imagesType: survey.imagesType, freeBytes: survey.freeBytes,
                     clockSkewSeconds: (survey.clockSkewSeconds * 10).rounded() / 10,
+                    tools: Self.toolNames.filter(survey.tools.contains),
                     baseFiles: survey.baseFiles.sorted { $0.name < $1.name }.map {
                         File(
                             name: $0.name, image: images[$0.name], bytes: $0.bytes, allocatedBytes: $0.allocatedBytes,
@@ -135,7 +144,7 @@ public struct SurveyReport: Encodable, Sendable {
     private static func unreachable(_ host: Host, _ reason: String) -> Row {
         Row(
             site: host.site, host: host.name, reachable: false, ttlSeconds: nil, format: nil, imagesType: nil, freeBytes: nil,
-            clockSkewSeconds: nil, baseFiles: [], error: reason)
+            clockSkewSeconds: nil, tools: [], baseFiles: [], error: reason)
     }
 }
 

@@ -24,7 +24,7 @@ struct SavedCatalog: ImageCatalog {
 
     func images(named name: String?) async throws(Failure) -> [ImageFacts] { saved.images.filter { name == nil || $0.name == name } }
 
-    func download(of id: ImageID, endpoint: String?) async throws(Failure) -> DownloadGrant { throw withoutBytes }
+    func download(of id: ImageID, endpoint: String?, refused: Secret?) async throws(Failure) -> DownloadGrant { throw withoutBytes }
 
     func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] { throw withoutBytes }
 

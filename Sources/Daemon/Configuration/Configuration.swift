@@ -1,5 +1,6 @@
 public import ForecacheModel
 public import Planning
+import StrictYAML
 
 /// `forecache.yaml` as a value; deploy/forecache.example.yaml explains every key. Paths are absolute, `~` is expanded.
 public struct Configuration: Hashable, Sendable {
@@ -9,6 +10,9 @@ public struct Configuration: Hashable, Sendable {
     public var inventory: [String] = []
     public var hostsGroup = "nova_compute"
     public var sites: [SiteName: SiteSettings] = [:]
+    /// Where the file says them, for problems that only the inventory shows.
+    var sitePlaces: [SiteName: Place] = [:]
+    var hostsGroupPlace: Place?
     public var rules: [String] = []
     public var ttl = TTLDefaults()
     /// Share of the TTL at which a base file is touched again.

@@ -1,5 +1,6 @@
 import ForecacheModel
 import FoundationEssentials
+import Inventory
 import Planning
 import RabbitMQSource
 import Rules
@@ -28,8 +29,10 @@ struct ConfigurationReader {
         configuration.cloud = keys.take("cloud")?.string("cloud", &problems)
         configuration.notifications = keys.take("notifications").flatMap { notifications($0) }
         configuration.inventory = paths(keys.take("inventory"), "inventory") ?? []
-        set(&configuration.hostsGroup, keys.take("hosts_group")) { $0.string("hosts_group", &$1) }
-        configuration.sites = keys.take("sites").map { sites($0) } ?? [:]
+        let hostsGroup = keys.take("hosts_group")
+        set(&configuration.hostsGroup, hostsGroup) { $0.string("hosts_group", &$1) }
+        configuration.hostsGroupPlace = hostsGroup?.place
+        if let value = keys.take("sites") { (configuration.sites, configuration.sitePlaces) = sites(value) }
         configuration.rules = paths(keys.take("rules"), "rules") ?? []
         configuration.ttl = keys.take("ttl").flatMap { ttl($0) } ?? configuration.ttl
         configuration.refreshFraction = keys.take("refresh").flatMap { refresh($0) } ?? configuration.refreshFraction
@@ -126,10 +129,12 @@ struct ConfigurationReader {
         }
     }
 
-    private mutating func sites(_ value: Value) -> [SiteName: SiteSettings] {
-        guard let sites = Mapping(value, "sites", &problems) else { return [:] }
+    private mutating func sites(_ value: Value) -> ([SiteName: SiteSettings], [SiteName: Place]) {
+        guard let sites = Mapping(value, "sites", &problems) else { return ([:], [:]) }
         var settings: [SiteName: SiteSettings] = [:]
+        var places: [SiteName: Place] = [:]
         for entry in sites.entries {
+            places[SiteName(entry.key)] = entry.keyPlace
             guard entry.value.content != .null, var keys = Mapping(entry.value, "site \(entry.key)", &problems) else {
                 settings[SiteName(entry.key)] = SiteSettings()
                 continue
@@ -138,7 +143,7 @@ struct ConfigurationReader {
             site.group = keys.take("group")?.string("group", &problems)
             site.deliver = DeliveryReader.read(&keys, "site \(entry.key)", &problems)
             site.forks = keys.take("forks")?.integer("forks", in: 1...10_000, &problems)
-            site.glance = keys.take("glance")?.string("glance", &problems)
+            site.glance = keys.take("glance").flatMap { webAddress($0, "site \(entry.key).glance") }
             site.seed = keys.take("seed")?.string("seed", &problems).map { HostName($0) }
             site.keepFreeBytes = keys.take("keep_free")?.bytes("keep_free", &problems)
             site.aggregate = keys.take("aggregate")?.string("aggregate", &problems)
@@ -146,7 +151,7 @@ struct ConfigurationReader {
             if site.deliver.via == .novaAPI { novaSites.append(entry.keyPlace) }
             settings[SiteName(entry.key)] = site
         }
-        return settings
+        return (settings, places)
     }
 
     private mutating func ttl(_ value: Value) -> TTLDefaults? {
@@ -197,7 +202,10 @@ struct ConfigurationReader {
         set(&ssh.hostKeyChecking, keys.take("host_key_checking")) { $0.word("ssh.host_key_checking", as: HostKeyChecking.self, &$1) }
         set(&ssh.become, keys.take("become")) { $0.word("ssh.become", as: Become.self, &$1) }
         set(&ssh.connectTimeoutSeconds, keys.take("connect_timeout")) { Self.duration("ssh.connect_timeout", of: $0, atLeast: 1, &$1) }
-        ssh.jump = keys.take("jump")?.string("ssh.jump", &problems)
+        if let jump = keys.take("jump"), let text = jump.string("ssh.jump", &problems) {
+            ssh.jump = Inventory.jump(text)
+            if ssh.jump == nil { problems.add(jump.place, "ssh.jump must be [user@]host[:port], not \(jump.kind)") }
+        }
         keys.finish(&problems)
         return ssh
     }
@@ -205,7 +213,7 @@ struct ConfigurationReader {
     private mutating func node(_ value: Value) -> Configuration.Node? {
         guard var keys = Mapping(value, "node", &problems) else { return nil }
         var node = Configuration.Node()
-        set(&node.cacheDirectory, keys.take("cache_dir")) { $0.string("node.cache_dir", &$1) }
+        set(&node.cacheDirectory, keys.take("cache_dir")) { Self.pathOnHosts("node.cache_dir", of: $0, &$1) }
         if let owner = keys.take("owner"), let text = owner.string("node.owner", &problems) {
             let numbers = text.split(separator: ":", omittingEmptySubsequences: false).map { UInt32($0) }
             if numbers.count == 2, !numbers.contains(nil) {
@@ -225,10 +233,10 @@ struct ConfigurationReader {
         guard var keys = Mapping(value, "peer", &problems) else { return nil }
         var peer = Configuration.Peer()
         set(&peer.user, keys.take("user")) { $0.string("peer.user", &$1) }
-        set(&peer.identity, keys.take("identity")) { $0.string("peer.identity", &$1) }
+        set(&peer.identity, keys.take("identity")) { Self.pathOnHosts("peer.identity", of: $0, &$1) }
         set(&peer.port, keys.take("port")) { $0.integer("peer.port", in: 1...65535, &$1) }
         set(&peer.network, keys.take("network")) { $0.string("peer.network", &$1) }
-        peer.knownHosts = keys.take("known_hosts")?.string("peer.known_hosts", &problems)
+        peer.knownHosts = keys.take("known_hosts").flatMap { Self.pathOnHosts("peer.known_hosts", of: $0, &problems) }
         set(&peer.hostKeyChecking, keys.take("host_key_checking")) { $0.word("peer.host_key_checking", as: HostKeyChecking.self, &$1) }
         keys.finish(&problems)
         return peer
@@ -256,6 +264,21 @@ struct ConfigurationReader {
         var noted = Problems()
         if let new = read(value, &noted) { target = new }
         problems.add(contentsOf: noted)
+    }
+
+    /// No directory of ours counts there, and no `~`.
+    private static func pathOnHosts(_ what: String, of value: Value, _ problems: inout Problems) -> String? {
+        guard let path = value.string(what, &problems) else { return nil }
+        if path.hasPrefix("/") { return path }
+        problems.add(value.place, "\(what) is a path on the hosts and must begin with /, not \(value.kind)")
+        return nil
+    }
+
+    private mutating func webAddress(_ value: Value, _ what: String) -> String? {
+        guard let text = value.string(what, &problems) else { return nil }
+        if let url = URL(string: text), ["http", "https"].contains(url.scheme), url.host()?.isEmpty == false { return text }
+        problems.add(value.place, "\(what) must be a URL such as http://172.23.2.10:9292, not \(value.kind)")
+        return nil
     }
 
     /// Below `atLeast` seconds the program would do nothing else, or nothing at all.

@@ -1,5 +1,6 @@
 import ForecacheModel
 import FoundationEssentials
+import Glibc
 import StrictYAML
 
 /// The operator's files as the service reads them: bounded, in name order, with a reason where one cannot be read.
@@ -28,14 +29,31 @@ struct OperatorFiles: Sendable {
 
     func text(_ path: String) -> Result<String, Failure> {
         journal?.willRead(path)
-        guard let data = FileManager.default.contents(atPath: path) else {
-            return .failure(Failure(.permanent, "cannot read \(path): \(reasonUnreadable(path))"))
+        guard let bytes = Self.bytes(of: path) else {
+            return .failure(Failure(.permanent, "cannot read \(path): \(String(cString: strerror(errno)).lowercased())"))
         }
-        guard data.count <= Value.largestFileBytes, let text = String(validating: data, as: UTF8.self) else {
+        guard bytes.count <= Value.largestFileBytes, let text = String(validating: bytes, as: UTF8.self) else {
             return .failure(Failure(.permanent, "cannot read \(path): not UTF-8 text of at most \(Value.largestFileBytes) bytes"))
         }
         journal?.didRead(path, text)
         return .success(text)
+    }
+
+    /// At most a little more than may be taken, from a file or a pipe (`-e @/dev/stdin`). Nil where it cannot be read; `errno` says why.
+    private static func bytes(of path: String) -> [UInt8]? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: 1 << 16)
+        while bytes.count <= Value.largestFileBytes {
+            let count = Glibc.read(descriptor, &part, part.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { return nil }
+            if count == 0 { break }
+            bytes += part[..<count]
+        }
+        return bytes
     }
 
     typealias File = (path: String, text: String)
@@ -60,7 +78,7 @@ struct OperatorFiles: Sendable {
         do {
             names = try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
         } catch {
-            problems.add(Place(file: directory), "cannot list \(directory): \(reasonUnreadable(directory))")
+            problems.add(Place(file: directory), "cannot list \(directory): permission denied")
             return []
         }
         var texts: [File] = []
@@ -96,10 +114,5 @@ struct OperatorFiles: Sendable {
         journal?.willRead(path)
         var isDirectory = false
         return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory
-    }
-
-    private func reasonUnreadable(_ path: String) -> String {
-        if !FileManager.default.fileExists(atPath: path) { return "no such file or directory" }
-        return isDirectory(path) ? "it is a directory, or nobody may list it" : "permission denied"
     }
 }

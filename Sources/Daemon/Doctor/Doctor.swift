@@ -57,14 +57,14 @@ public struct Doctor: Sendable {
             findings.append(
                 .fail("inventory", "no compute host", "name Ansible inventories with `inventory: [PATH]`, and check `hosts_group`"))
         } else {
-            findings.append(.ok("inventory", "\(fleet.sites.count) sites, \(fleet.hosts.count) hosts"))
+            findings.append(.ok("inventory", "\(CountText.of(fleet.sites.count, "site")), \(CountText.of(fleet.hosts.count, "host"))"))
         }
         findings += setup.notices.list.map { .warn("inventory", $0.description, "correct the inventory where it is not meant so") }
         if rules.rules.isEmpty {
             findings.append(.warn("rules", "no rules, so no image will ever be wanted", "name rule files with `rules: [PATH]`"))
         } else {
             let warnings = RuleLint.warnings(in: rules, fleet: fleet).list.sorted()
-            findings.append(.ok("rules", "\(rules.rules.count) rules, \(warnings.count) warnings"))
+            findings.append(.ok("rules", "\(CountText.of(rules.rules.count, "rule")), \(CountText.of(warnings.count, "warning"))"))
             findings += warnings.map { .warn("rules", $0.description, "see 'forecache rules lint'") }
         }
         if !["127.0.0.1", "::1", "localhost"].contains(setup.configuration.status.host) {

@@ -51,7 +51,7 @@ struct HostExamination: Sendable {
         }
         guard findings.allSatisfy({ $0.level == .ok }) else { return findings }
         let ttl = survey.ttlSeconds.map { "TTL \($0) s, " } ?? ""
-        return [.ok("host", "reached, \(ttl)\(survey.baseFiles.count) base files, \(survey.freeBytes >> 30) GiB free")]
+        return [.ok("host", "reached, \(ttl)\(survey.baseFiles.count) base files, \(ByteText.of(survey.freeBytes)) free")]
     }
 
     private func tools(_ survey: HostSurvey) -> [DoctorReport.Finding] {

@@ -1,17 +1,16 @@
 import Crypto
 import ForecacheModel
-import Glibc
+import FoundationEssentials
 import Synchronization
 
 /// The files and directories that one reading of the operator's set depended on, each as it was right before it was read.
 final class FilesRead: Sendable {
     /// What tells a changed file from an unchanged one. Editors write a new file and rename it over the old one: another inode.
     struct Stamp: Hashable, Sendable {
-        var device: UInt64
-        var inode: UInt64
-        var bytes: Int64
-        var seconds: Int
-        var nanoseconds: Int
+        var device: UInt?
+        var inode: UInt64?
+        var bytes: UInt?
+        var modifiedAt: Date?
     }
 
     private struct State {
@@ -53,10 +52,11 @@ final class FilesRead: Sendable {
     }
 
     private static func stamp(_ path: String) -> Stamp? {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
+        let file = URL(filePath: path).resolvingSymlinksInPath().path
+        // Of what is not there, and of what may not be looked at, there is no stamp.
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: file) else { return nil }
         return Stamp(
-            device: UInt64(status.st_dev), inode: UInt64(status.st_ino), bytes: Int64(status.st_size), seconds: status.st_mtim.tv_sec,
-            nanoseconds: status.st_mtim.tv_nsec)
+            device: attributes[.systemNumber] as? UInt, inode: attributes[.systemFileNumber] as? UInt64, bytes: attributes[.size] as? UInt,
+            modifiedAt: attributes[.modificationDate] as? Date)
     }
 }

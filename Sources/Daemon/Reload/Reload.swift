@@ -171,7 +171,9 @@ actor Reload<C: Clock> where C.Instant == WallInstant {
         let difference: PlacementDifference?
         do throws(Failure) {
             let images = try await catalog.images(named: nil)
-            difference = await PolicyComparison.difference(from: policy.value, to: setup.policy, images: images, now: clock.now.date)
+            let old = policy.value
+            let began = try await ledger.matchesBegan(images.lazy.map(\.id), by: [old.rules, setup.policy.rules])
+            difference = await PolicyComparison.difference(from: old, to: setup.policy, images: images, since: began, now: clock.now.date)
         } catch {
             if error.kind == .cancelled { throw error }
             guard bound == nil else { return try await wait(error) }

@@ -4,14 +4,13 @@ import FoundationEssentials
 public import Logging
 import Notifications
 import Rules
-import SQLiteLedger
 
 /// Recorded notifications through the rules as they are now: what each image would have been placed on as its payload had it, beside what is so now.
 public struct Replay: Sendable {
     /// What "now" is.
     private enum Present {
         case glance([ImageID: ImageFacts], Rivals)
-        case ledger(SQLiteLedger)
+        case ledger(any Ledger)
         /// Nobody could be asked.
         case unknown
 
@@ -49,6 +48,7 @@ public struct Replay: Sendable {
             // A body's base64 is a third longer than the body, its JSON text at worst six times.
             var lines = try LineReader(path, mostBytes: limits.messageBytes * 6 + 4096)
             let present = await present(isOffline: isOffline, note)
+            var times = MatchTimes(ledger: setup.matchTimes(note: note))
             summary.comparedWith = present.name
             var recent = RecentMessages()
             var number = 0
@@ -58,7 +58,7 @@ public struct Replay: Sendable {
                 var event = ReplayReport.Event(line: number)
                 do throws(Failure) {
                     let (record, body) = try RecordedEvent.read(line)
-                    try await replay(record, body, limits, present, &recent, into: &event)
+                    try await replay(record, body, limits, present, &recent, &times, into: &event)
                 } catch {
                     guard error.kind == .permanent else { throw error }
                     event.odd = error.description
@@ -75,7 +75,7 @@ public struct Replay: Sendable {
 
     private func replay(
         _ record: RecordedEvent, _ body: [UInt8], _ limits: Limits, _ present: Present, _ recent: inout RecentMessages,
-        into event: inout ReplayReport.Event
+        _ times: inout MatchTimes, into event: inout ReplayReport.Event
     ) async throws(Failure) {
         event.receivedAt = record.receivedAt
         event.exchange = record.exchange
@@ -90,24 +90,29 @@ public struct Replay: Sendable {
             let then = PayloadFacts.read(body, limits: limits)
             event.name = then?.facts.name
             event.unknownFields = then?.unknownFields ?? []
-            event.then = then.map { then in
+            if let then {
                 // The others as they are now: nobody recorded them as they were.
                 var rivals = present.rivals
                 _ = rivals?.note(then.facts)
-                return ReplayReport.Decision(
-                    setup.rules.decide(then.facts, fleet: setup.fleet, now: record.receivedAt, among: rivals))
+                let decision = setup.rules.decide(
+                    then.facts, fleet: setup.fleet, now: record.receivedAt, among: rivals,
+                    since: try await times.began(image.image, by: record.receivedAt))
+                times.note(decision)
+                event.then = ReplayReport.Decision(decision)
             }
-            event.now = try await now(of: image.image, present)
+            event.now = try await now(of: image.image, present, times)
             if let then = event.then, let now = event.now { event.difference = ReplayReport.Difference(from: then, to: now) }
         }
     }
 
-    private func now(of image: ImageID, _ present: Present) async throws(Failure) -> ReplayReport.Decision? {
+    private func now(of image: ImageID, _ present: Present, _ times: MatchTimes) async throws(Failure) -> ReplayReport.Decision? {
         switch present {
         case .unknown: return nil
         case .glance(let images, let rivals):
             guard let facts = images[image] else { return ReplayReport.Decision(refusal: "image is gone from Glance") }
-            return ReplayReport.Decision(setup.rules.decide(facts, fleet: setup.fleet, now: Date(), among: rivals))
+            let now = Date()
+            return ReplayReport.Decision(
+                setup.rules.decide(facts, fleet: setup.fleet, now: now, among: rivals, since: try await times.began(image, by: now)))
         case .ledger(let ledger):
             let wanted = try await ledger.placements(of: image).filter { $0.isWanted && setup.fleet.host($0.host) != nil }
             return ReplayReport.Decision(hosts: wanted.map(\.host), rules: Set(wanted.map(\.rule)).sorted())
@@ -130,17 +135,37 @@ public struct Replay: Sendable {
                 reason = error.message ?? "Glance cannot be asked"
             }
         }
-        guard FileManager.default.fileExists(atPath: setup.configuration.state) else {
-            note("nothing is compared with now: \(reason), and there is no ledger at \(setup.configuration.state)")
-            return .unknown
-        }
         do throws(Failure) {
-            let ledger = try SQLiteLedger.reading(path: setup.configuration.state)
+            guard let ledger = try setup.serviceLedger() else {
+                note("nothing is compared with now: \(reason), and there is no ledger at \(setup.configuration.state)")
+                return .unknown
+            }
             note("now is what the ledger has: \(reason)")
             return .ledger(ledger)
         } catch {
             note("nothing is compared with now: \(reason); \(error)")
             return .unknown
+        }
+    }
+}
+
+/// Since when rules with `for:` match: as the service's ledger has it and, for what it has not, as the events so far do.
+private struct MatchTimes {
+    let ledger: (any Ledger)?
+    private var recorded: [ImageID: [String: Date]] = [:]
+
+    init(ledger: (any Ledger)?) { self.ledger = ledger }
+
+    /// By rule name. What the ledger has begun only after `moment` does not count then.
+    func began(_ image: ImageID, by moment: Date) async throws(Failure) -> [String: Date] {
+        let known = try await ledger?.matchesBegan(image) ?? [:]
+        return (recorded[image] ?? [:]).merging(known.filter { $0.value <= moment }) { _, known in known }
+    }
+
+    /// A rule that matches no longer begins anew when it matches again.
+    mutating func note(_ decision: Decision) {
+        recorded[decision.image.id] = Dictionary(decision.rules.compactMap { rule in rule.began.map { (rule.rule, $0) } }) { first, _ in
+            first
         }
     }
 }

@@ -247,8 +247,8 @@ public struct Relay: Sendable {
             return .transfer(host, from: .glance, isGrowing: false)
         }
         guard let source = bestSource(of: index, at: now) ?? bestSource(of: index, at: now, isLenient: true) else {
-            let isLonely = now - nodes[index].lonelySince(now) > patience.lonelySeconds
-            if isLonely, seed == nil, nodes[index].mayFetch, glanceIsOut == nil {
+            nodes[index].isAlone(at: now)
+            if nodes[index].mayFetch, glanceIsOut == nil, isStuck(index, for: patience.lonelySeconds, at: now) {
                 nodes[index].fetchesItself = true
             }
             return nil

@@ -65,8 +65,13 @@ extension Relay {
             guard case .receiving(let source?, _, false) = nodes[index].state else { continue }
             // One at a time: where a whole branch is slow, those further down may be well again once the upper ones have moved.
             let leavesSlowness = now - lastSlowMove >= 1 && isSlow(index, behind: source, rates, at: now)
-            if leavesSlowness { lastSlowMove = now }
-            guard leavesSlowness || isStalled(index, at: now) else { continue }
+            if leavesSlowness {
+                lastSlowMove = now
+            } else {
+                guard isStalled(index, at: now) else { continue }
+                // Hosts that hang and yet answer would else be tried in turn for ever.
+                nodes[source].failuresAsSource += 1
+            }
             nodes[index].shunned[source] = now + patience.shunnedSeconds
             actions += abandon(index)
         }
@@ -180,8 +185,8 @@ extension Relay {
         for index in nodes.indices where !nodes[index].isEnded && !nodes[index].isComplete {
             let isIdle = if case .idle = nodes[index].state { true } else { false }
             guard isIdle || nodes[index].state == .waiting else { continue }
-            let isStuck = isIdle && seed == nil && nodes[index].isLonely(for: patience.lonelySeconds * 4, at: now)
-            guard isStuck || (!nodes[index].canCopy && (glanceIsOut != nil || !nodes[index].mayFetch)) else { continue }
+            guard glanceIsOut != nil || !nodes[index].mayFetch else { continue }
+            guard !nodes[index].canCopy || (isIdle && isStuck(index, for: patience.lonelySeconds * 4, at: now)) else { continue }
             let host = nodes[index].member.host
             actions += giveUp(
                 index,
@@ -189,6 +194,15 @@ extension Relay {
         }
         return actions
     }
+
+    /// Without a source for so long, and none is in sight.
+    func isStuck(_ index: Int, for seconds: Double, at now: Double) -> Bool {
+        seed == nil && nodes[index].isLonely(for: seconds, at: now) && !isAboutToPublish
+            && bestSource(of: index, at: now, isLenient: true) == nil
+    }
+
+    /// Whoever waits for verified bytes may have them in a moment.
+    private var isAboutToPublish: Bool { nodes.contains { $0.state == .publishing && isSound($0) } }
 
     /// Nobody has all bytes and nobody may fetch them.
     private mutating func giveUpTheHopeless() -> [Action] {

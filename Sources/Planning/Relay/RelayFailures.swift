@@ -62,7 +62,7 @@ extension Relay {
     }
 
     private mutating func publishFailed(_ index: Int, _ failure: Failure, at now: Double) -> [Action] {
-        guard failure.isAboutBytes else {
+        guard failure.about == .bytes else {
             nodes[index].publishFailures += 1
             guard failure.kind == .retriable, nodes[index].publishFailures < 3 else { return giveUp(index, failure) }
             nodes[index].state = .idle(until: now + Double(nodes[index].publishFailures))
@@ -71,14 +71,17 @@ extension Relay {
         nodes[index].wrongBytes += 1
         blame(nodes[index].origins, by: index, failure)
         nodes[index].dropBytes()
+        // What it gave away before was no fault of its own, and what it gives from now on is other bytes.
+        for other in nodes.indices where nodes[other].shunned[index] == .infinity { nodes[other].shunned[index] = nil }
         guard nodes[index].wrongBytes < 3 else { return giveUp(index, failure) }
         nodes[index].state = .idle(until: now)
         return []
     }
 
-    /// The sources of wrong bytes are not asked again by this host; one that gave all of them, and has not found out by itself, not by anybody.
+    /// The sources of wrong bytes are not asked again by this host, and one that gave all of them not by anybody; but for those that found out by themselves
+    /// and have dropped them.
     private mutating func blame(_ origins: Set<Int?>, by index: Int, _ failure: Failure) {
-        for case let source? in origins {
+        for case let source? in origins where nodes[source].wrongBytes == 0 || nodes[source].hasBaseFile {
             nodes[index].shunned[source] = .infinity
             if origins.count == 1, nodes[source].wrongBytes == 0 { nodes[source].isDistrusted = true }
         }

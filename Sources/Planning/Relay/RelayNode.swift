@@ -118,12 +118,8 @@ struct RelayNode: Sendable {
         return Double(last.bytes - first.bytes) / (now - first.at)
     }
 
-    /// Since when it has been without any source.
-    mutating func lonelySince(_ now: Double) -> Double {
-        let since = lonely ?? now
-        lonely = since
-        return since
-    }
+    /// It has no source; since when, counts from the first time.
+    mutating func isAlone(at now: Double) { lonely = lonely ?? now }
 
     func isLonely(for seconds: Double, at now: Double) -> Bool { lonely.map { now - $0 > seconds } ?? false }
 

@@ -27,11 +27,11 @@ perform() {
         esac
         # A time to come is from before the clock was set back.
         age=$((now - ${line##* }))
-        [ "${age#-}" -ge "$p_older_than" ] || continue
         file=${line%% *}
+        part=${file%.*}.part
+        [ "${age#-}" -ge "$p_older_than" ] || is_useless "$file" || continue
         bytes=${line#* }
         bytes=${bytes%% *}
-        part=${file%.*}.part
         case $file in
             *.slice) (sweep_part "$file" "${file%.*.*}") || continue ;;
             *.part | *.raw | *.sum) (sweep_part "$file") || continue ;;
@@ -41,6 +41,15 @@ perform() {
         printf '{"event":"swept","name":"%s","bytes":%s}\n' "$file" "$bytes"
     done
     printf '{"event":"done","swept":%s}\n' "$swept"
+}
+
+# Of use to nobody, however young: the base file by another name, whose maker had no time to tidy up, and the digest of what is gone.
+is_useless() {
+    case $1 in
+        *.sum) [ ! -e "$part" ] ;;
+        *.part | *.raw) links=$(stat -c %h "$1" 2>/dev/null) && [ "$links" -gt 1 ] ;;
+        *) false ;;
+    esac
 }
 
 # In a subshell, whose end frees the lock.

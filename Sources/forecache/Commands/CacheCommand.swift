@@ -30,9 +30,9 @@ struct CacheCommand: AsyncParsableCommand {
                     try tell(try await HandWork.review(common, delivery, images), output)
                 }
             }
-            let work = try HandWork(common, delivery, progress: progress.progress)
+            let work = try HandWork(images, common, delivery, progress: progress.progress)
             try await stoppable { () async throws(Refusal) in
-                try tell(await work.execute(try await work.plans(for: images)), output)
+                try tell(await work.execute(try await work.plans()), output)
             }
         }
     }
@@ -50,9 +50,9 @@ struct RefreshCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await refusing { () async throws(Refusal) in
-            let (work, images, output) = (try HandWork(common, progress: progress.progress), image, common.output)
+            let (work, output) = (try HandWork(image, common, progress: progress.progress), common.output)
             try await stoppable { () async throws(Refusal) in
-                try tell(await work.refresh(try await work.plans(for: images)), output)
+                try tell(await work.refresh(try await work.plans()), output)
             }
         }
     }

@@ -36,7 +36,8 @@ struct DoctorCommand: AsyncParsableCommand {
         switch output {
         case .json: try answer(json: report)
         case .text:
-            answer("\(report.summary["ok"] ?? 0) ok, \(report.summary["warn"] ?? 0) warnings, \(report.summary["fail"] ?? 0) failed")
+            let (ok, warnings, failed) = (report.summary["ok"] ?? 0, report.summary["warn"] ?? 0, report.summary["fail"] ?? 0)
+            answer("\(ok) ok, \(CountText.of(warnings, "warning")), \(failed) failed")
         }
         if report.hasFailures { throw .incomplete(1) }
     }
@@ -44,8 +45,8 @@ struct DoctorCommand: AsyncParsableCommand {
     private static func text(_ finding: DoctorReport.Finding) -> String {
         let level = finding.level.rawValue.uppercased()
         let place = finding.host.map { "\(finding.site?.rawValue ?? "")/\($0): " } ?? ""
-        let said = finding.text.split(separator: "\n").map { visible(String($0)) }.joined(separator: "; ")
+        let said = finding.text.split(separator: "\n").map { String($0).visible }.joined(separator: "; ")
         let text = "\(level)\(String(repeating: " ", count: 5 - level.count)) \(finding.check): \(place.printable)\(said)"
-        return finding.remedy.map { "\(text)\n      → \(visible($0))" } ?? text
+        return finding.remedy.map { "\(text)\n      → \($0.visible)" } ?? text
     }
 }

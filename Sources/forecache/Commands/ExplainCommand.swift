@@ -28,9 +28,9 @@ struct ExplainCommand: AsyncParsableCommand {
             let explain = Explain(setup: try common.setupWithHosts(), environment: common.environment)
             let report: ExplainReport
             if let imageFile {
-                report = try explain.report(onFile: imageFile)
+                report = try await explain.report(onFile: imageFile) { say("note: \($0)") }
             } else {
-                report = try await explain.report(onImage: image ?? "", logger: common.logger())
+                report = try await explain.report(onImage: image ?? "", logger: common.logger()) { say("note: \($0)") }
             }
             switch common.output {
             case .json: try answer(json: report)

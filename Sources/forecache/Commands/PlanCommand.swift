@@ -77,7 +77,10 @@ private struct PlanText {
         let size = review.plans.first { $0.image.id == image.id }?.image.sizeBytes.map { ", \(sizeText($0))" } ?? ""
         var lines = ["image \(image.id) (\(image.name.printable))\(size)"]
         let groups = Dictionary(grouping: image.placements) { row in
-            [row.site.rawValue, row.action, row.role.rawValue, row.source ?? "", row.rule, row.reasons.joined(separator: "; ")]
+            [
+                row.site.rawValue, row.action, row.role.rawValue, row.source ?? "", row.rule, row.via.rawValue,
+                row.reasons.joined(separator: "; "),
+            ]
         }
         let inOrder = groups.sorted { left, right in
             (left.key[0], Self.rank(left.key[1]), left.key.joined()) < (right.key[0], Self.rank(right.key[1]), right.key.joined())
@@ -85,9 +88,10 @@ private struct PlanText {
         for (_, rows) in inOrder {
             guard let row = rows.first else { continue }
             let source = row.source.map { ", from \($0.printable)" } ?? ""
-            let place = "\(row.site.rawValue.printable) (\(row.role.rawValue.printable))"
+            let via = ["fetch", "copy"].contains(row.action) ? " via \(row.via.rawValue)" : ""
+            let place = "\(row.site.rawValue.printable) (\(row.role.rawValue.printable))\(via)"
             lines.append("  \(Self.sign(row.action)) \(row.action) \(place): \(Self.listed(rows.map(\.host.rawValue)))\(source)")
-            lines.append("      rule \(row.rule): \(row.reasons.map(\.printable).joined(separator: "; "))")
+            lines.append("      rule \(row.rule): \(row.reasons.map(\.visible).joined(separator: "; "))")
         }
         return lines + unwanted(review.noLongerWanted.filter { $0.image == image.id })
     }
@@ -128,11 +132,11 @@ private struct PlanText {
             "\(totals.fetch) to fetch", "\(totals.copy) to copy", "\(totals.touch) to touch", "\(totals.noLongerWanted) no longer wanted",
             "\(totals.none) left alone",
         ]
-        if totals.unreachable > 0 { last.append("\(totals.unreachable) hosts not reachable") }
+        if totals.unreachable > 0 { last.append("\(CountText.of(totals.unreachable, "host")) not reachable") }
         if !totals.surveyed { last.append("no host was asked: each counts as empty") }
         return lines + [
             "", last.joined(separator: ", "),
-            "\(report.images.count) images, \(totals.fetch + totals.copy + totals.touch) changes planned",
+            "\(CountText.of(report.images.count, "image")), \(CountText.of(totals.fetch + totals.copy + totals.touch, "change")) planned",
         ]
     }
 

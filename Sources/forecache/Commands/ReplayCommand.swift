@@ -36,8 +36,12 @@ struct ReplayCommand: AsyncParsableCommand {
                 case .json: try answer(json: ReplayReport(events: events, summary: summary))
                 case .text:
                     answer(
-                        "\(summary.events) events of \(summary.images) images, \(summary.differ) placed otherwise now, "
+                        "\(CountText.of(summary.events, "event")) of \(CountText.of(summary.images, "image")), \(summary.differ) placed otherwise now, "
                             + "\(summary.duplicates) doubled, \(summary.irrelevant) of no concern, \(summary.odd) not understood")
+                }
+                if summary.events > 0, summary.odd == summary.events {
+                    throw .failed(
+                        Failure(.permanent, "no line of \(file) could be understood; 'forecache events --record FILE' writes such files"))
                 }
             }
         }

@@ -41,7 +41,7 @@ struct RulesLintCommand: AsyncParsableCommand {
         case .json: try answer(json: LintReport(rules: rules.rules.count, problems: [], warnings: warnings.rows))
         case .text:
             for warning in warnings.list.sorted() { answer("warning: \(warning)") }
-            answer("\(rules.rules.count) rules, \(warnings.list.count) warnings")
+            answer("\(CountText.of(rules.rules.count, "rule")), \(CountText.of(warnings.list.count, "warning"))")
         }
         if strict, !warnings.isEmpty { throw .incomplete(78) }
     }
@@ -53,7 +53,7 @@ struct RulesLintCommand: AsyncParsableCommand {
         }
         let (rules, unread) = Setup.readRules(at: path, environment: common.environment)
         guard unread.isEmpty else { throw .invalid(unread) }
-        guard !common.inventory.isEmpty || common.config != nil else { return (rules, nil, nil) }
+        guard common.files.areNamed else { return (rules, nil, nil) }
         let setup = try common.setup()
         let fleet = setup.fleet.hosts.isEmpty ? nil : setup.fleet
         let problems = RuleLint.problems(in: rules, fleet: fleet)
@@ -64,10 +64,13 @@ struct RulesLintCommand: AsyncParsableCommand {
 
 struct RulesSchemaCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "schema", abstract: "The JSON Schema of rule files, for editors and other validators.",
-        discussion: "For editors with the YAML language server: begin a rule file with '# yaml-language-server: $schema=PATH'.")
+        commandName: "schema", abstract: "The JSON Schema of rule files or of their tests, for editors and other validators.",
+        discussion: "For editors with the YAML language server: begin a file with '# yaml-language-server: $schema=PATH'.")
 
-    func run() async throws { write(RuleSchema.text, to: 1) }
+    @Flag(help: "That of *.test.yaml files.")
+    var tests = false
+
+    func run() async throws { write(tests ? RuleSchema.ofTests : RuleSchema.ofRules, to: 1) }
 }
 
 /// `rules lint --output json`.

@@ -14,16 +14,17 @@ struct RulesTestCommand: AsyncParsableCommand {
     @Option(name: .customLong("run"), help: "Only tests in whose name this regular expression is found.")
     var pattern: String?
 
-    @OptionGroup var options: RulesTestOptions
+    @OptionGroup var files: FileOptions
 
-    private var common: CommonOptions { options.common }
+    @Option(help: "text, json, or junit: XML for CI systems.")
+    var output: RulesTestOutput = .text
 
     func run() async throws {
         try await refusing { () async throws(Refusal) in
             do throws(Refusal) {
                 try test()
             } catch {
-                guard case .invalid(let problems) = error, options.output != .text else { throw error }
+                guard case .invalid(let problems) = error, output != .text else { throw error }
                 try tell(RuleTestReport(problems))
                 throw .incomplete(error.exitCode)
             }
@@ -31,18 +32,18 @@ struct RulesTestCommand: AsyncParsableCommand {
     }
 
     private func test() throws(Refusal) {
-        let needsConfiguration = path.isEmpty || common.config != nil
-        let configuration = needsConfiguration ? try common.setup().configuration : Configuration()
+        let needsConfiguration = path.isEmpty || files.config != nil
+        let configuration = needsConfiguration ? try files.setup().configuration : Configuration()
         let paths = path.isEmpty ? configuration.rules : path
         guard !paths.isEmpty else { throw .usage("name rule or test files, or give a configuration with rules") }
-        let testing = RuleTesting(configuration: configuration, environment: common.environment)
+        let testing = RuleTesting(configuration: configuration, environment: files.environment)
         let report = try testing.run(paths, matching: pattern)
         try tell(report)
         if report.summary["failed"] != 0 { throw .incomplete(1) }
     }
 
     private func tell(_ report: RuleTestReport) throws(Refusal) {
-        switch options.output {
+        switch output {
         case .json: try answer(json: report)
         case .junit: answer(report.junit)
         case .text: tellText(report)
@@ -56,30 +57,6 @@ struct RulesTestCommand: AsyncParsableCommand {
         }
         for rule in report.neverMatched { answer("never matched by a test: rule \(rule.rule) (\(rule.file):\(rule.line))") }
         answer("\(report.summary["passed"] ?? 0) passed, \(report.summary["failed"] ?? 0) failed")
-    }
-}
-
-/// What every command understands, and one more form of output.
-struct RulesTestOptions: ParsableArguments {
-    @Option(help: "Configuration file (default: /etc/forecache/forecache.yaml where it exists).")
-    var config: String?
-
-    @Option(
-        name: [.customShort("i"), .long],
-        help: "Ansible inventory: file or directory; may be given several times, overrides the configuration.")
-    var inventory: [String] = []
-
-    @Option(help: "text, json, or junit: XML for CI systems.")
-    var output: RulesTestOutput = .text
-
-    @Option(help: "trace, debug, info, notice, warning or error.")
-    var logLevel: LogLevel = .notice
-
-    var common: CommonOptions {
-        var common = CommonOptions()
-        (common.config, common.inventory, common.site, common.role) = (config, inventory, [], [])
-        (common.output, common.logLevel) = (output == .json ? .json : .text, logLevel)
-        return common
     }
 }
 

@@ -37,11 +37,11 @@ struct ScanCommand: AsyncParsableCommand {
 
     private static func lines(_ row: ScanReport.HostRow, all: Bool) -> [String] {
         let place = "\(row.site)/\(row.host)".printable
-        if let error = row.error { return ["\(place): not looked at: \(visible(error))"] }
+        if let error = row.error { return ["\(place): not looked at: \(error.visible)"] }
         return row.files.filter { all || $0.verdict != .safe }.map { file in
             let image = file.image.map { " \($0) (\((file.imageName ?? "").printable))" } ?? " unknown image"
             let what = file.format.map { ", \($0)" } ?? ""
-            return "\(file.verdict.rawValue)  \(place): \(file.name)\(image)\(what)\(file.reason.map { ": \(visible($0))" } ?? "")"
+            return "\(file.verdict.rawValue)  \(place): \(file.name)\(image)\(what)\(file.reason.map { ": \($0.visible)" } ?? "")"
         }
     }
 }

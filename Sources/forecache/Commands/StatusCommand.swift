@@ -25,7 +25,7 @@ struct StatusCommand: AsyncParsableCommand {
         let rows = report.images.flatMap { image in
             image.placements.map { row in
                 [
-                    image.name, row.site.rawValue, row.host.rawValue, row.isAtRisk ? "\(row.state.rawValue), at risk" : row.state.rawValue,
+                    image.name, row.site.rawValue, row.host.rawValue, row.stateText,
                     row.ageSeconds.map(durationText) ?? "-",
                     row.expiresAt.map(RFC3339.text) ?? "-", row.refreshAt.map(RFC3339.text) ?? "-", row.rule,
                     row.error ?? "",

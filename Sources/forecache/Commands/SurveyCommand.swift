@@ -29,12 +29,15 @@ struct SurveyCommand: AsyncParsableCommand {
     private static func text(_ report: SurveyReport) -> String {
         let rows = report.hosts.flatMap { host -> [[String]] in
             let ttl = host.ttlSeconds.map(durationText) ?? "-"
-            let start = [host.site.rawValue, host.host.rawValue, host.reachable ? "yes" : "no", ttl, host.freeBytes.map(sizeText) ?? "-"]
+            let tools = host.missingTools.map { $0.isEmpty ? "all" : $0.map { "no \($0)" }.joined(separator: ", ") } ?? "-"
+            let start = [
+                host.site.rawValue, host.host.rawValue, host.reachable ? "yes" : "no", ttl, host.freeBytes.map(sizeText) ?? "-", tools,
+            ]
             if host.baseFiles.isEmpty { return [start + ["-", host.error ?? "no base files"]] }
             return host.baseFiles.map { file in
                 start + [durationText(file.ageSeconds), "\(file.name) \(sizeText(file.bytes)) \(file.image?.text ?? "unknown image")"]
             }
         }
-        return table(["SITE", "HOST", "REACHED", "TTL", "FREE", "AGE", "BASE FILE"], rows)
+        return table(["SITE", "HOST", "REACHED", "TTL", "FREE", "TOOLS", "AGE", "BASE FILE"], rows)
     }
 }

@@ -13,6 +13,8 @@ struct WatchCommand: AsyncParsableCommand {
         try await refusing { () async throws(Refusal) in
             // A service outlives whoever reads its log and whoever it talks to.
             signal(SIGPIPE, SIG_IGN)
+            // Until the service listens to it: what changed before that is read at the start.
+            signal(SIGHUP, SIG_IGN)
             let setup = try common.setupWithHosts()
             if setup.rules.rules.isEmpty {
                 say("note: there are no rules, so no image will ever be wanted; name rule files with `rules: [PATH]`")
