@@ -160,12 +160,12 @@ func run(_ program: String, _ arguments: [String], environment: [String: String]
 
 struct CommandFailed: Error, CustomStringConvertible { let description: String }
 
-/// Awaits a condition of the real world; the error names it.
-func eventually(_ what: String, within seconds: Double = 60, _ condition: () async throws -> Bool) async throws {
+/// Awaits a condition of the real world; the error names it, with what can be said by then.
+func eventually(_ what: @autoclosure () throws -> String, within seconds: Double = 60, _ condition: () async throws -> Bool) async throws {
     let deadline = ContinuousClock.now.advanced(by: .seconds(seconds))
     while ContinuousClock.now < deadline {
         if try await condition() { return }
         try await Task.sleep(for: .milliseconds(100))
     }
-    throw CommandFailed(description: "did not happen within \(Int(seconds)) s: \(what)")
+    throw CommandFailed(description: "did not happen within \(Int(seconds)) s: \(try what())")
 }

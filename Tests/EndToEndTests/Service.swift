@@ -33,7 +33,8 @@ final class Service {
     /// Each test has a queue, ledger and status port of its own; `more` is added to the configuration.
     init(_ lab: Lab, more: String = "", limits: [String: Int] = [:], rules: String = Service.rules) throws {
         self.lab = lab
-        port = Int.random(in: 20_000..<60_000)
+        // Below those of the labs, and of the kernel's own choice: whatever is connected to something may have one of these.
+        port = Int.random(in: 10_000..<20_000)
         folder = FileManager.default.temporaryDirectory.appending(path: "forecache-e2e-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         try write("transport_url", lab["RABBITMQ_URL"] + "\n")
@@ -79,7 +80,10 @@ final class Service {
         process.standardOutput = handle
         try process.run()
         self.process = process
-        try await eventually("watch is ready; its log: \(self.log)") { try await status(of: "/readyz") == 200 }
+        try await eventually("watch is ready; its log: \(self.log)") {
+            guard process.isRunning else { throw CommandFailed(description: "watch ended with \(process.terminationStatus): \(self.log)") }
+            return try await status(of: "/readyz") == 200
+        }
     }
 
     var log: String { (try? String(contentsOf: folder.appending(path: "watch.log"), encoding: .utf8)) ?? "" }  // none yet
