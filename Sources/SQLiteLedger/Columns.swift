@@ -5,32 +5,10 @@ import GRDB
 /// How our values lie in columns.
 extension ImageID {
     /// The UUID's 16 bytes: they sort as its lower-case text does.
-    var blob: Data {
-        var data = Data(capacity: 16)
-        var high: UInt8?
-        for digit in text.utf8 where digit != UInt8(ascii: "-") {
-            let nibble =
-                digit < UInt8(ascii: "a") ? digit - UInt8(ascii: "0") : digit - UInt8(ascii: "a") + 10
-            if let upper = high {
-                data.append(upper << 4 | nibble)
-                high = nil
-            } else {
-                high = nibble
-            }
-        }
-        return data
-    }
+    var blob: Data { Data(bytes) }
 
     init(blob: Data) throws {
-        let hex = Array(Hexadecimal.text(blob).utf8)
-        var text: [UInt8] = []
-        for (index, digit) in hex.enumerated() {
-            if [8, 12, 16, 20].contains(index) { text.append(UInt8(ascii: "-")) }
-            text.append(digit)
-        }
-        guard let id = ImageID(String(decoding: text, as: UTF8.self)) else {
-            throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "image id")
-        }
+        guard let id = ImageID(bytes: blob) else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "image id") }
         self = id
     }
 }

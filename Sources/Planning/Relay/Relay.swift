@@ -247,7 +247,7 @@ public struct Relay: Sendable {
             return .transfer(host, from: .glance, isGrowing: false)
         }
         guard let source = bestSource(of: index, at: now) ?? bestSource(of: index, at: now, isLenient: true) else {
-            nodes[index].isAlone(at: now)
+            nodes[index].noteAlone(at: now)
             if nodes[index].mayFetch, glanceIsOut == nil, isStuck(index, for: patience.lonelySeconds, at: now) {
                 nodes[index].fetchesItself = true
             }

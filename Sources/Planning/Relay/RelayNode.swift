@@ -119,7 +119,7 @@ struct RelayNode: Sendable {
     }
 
     /// It has no source; since when, counts from the first time.
-    mutating func isAlone(at now: Double) { lonely = lonely ?? now }
+    mutating func noteAlone(at now: Double) { lonely = lonely ?? now }
 
     func isLonely(for seconds: Double, at now: Double) -> Bool { lonely.map { now - $0 > seconds } ?? false }
 
