@@ -82,7 +82,7 @@ let floor5: [Target] = [
         name: "Daemon",
         dependencies: [
             "Engine", "ForecacheModel", "Inspection", "Inventory", "Notifications", "OpenStackAPI", "Planning", "RabbitMQSource", "Rules",
-            "SQLiteLedger", "SSHFleet", "StatusServer", "StrictYAML", crypto, lifecycle, logging, unixSignals,
+            "SQLiteLedger", "SSHFleet", "Signatures", "StatusServer", "StrictYAML", crypto, lifecycle, logging, unixSignals,
         ],
         swiftSettings: strict)
 ]
@@ -98,7 +98,8 @@ let floor6: [Target] = [
             "Engine", "ForecacheModel", "Planning", "RabbitMQSource", "Rules", "SQLiteLedger", "SSHFleet", "StrictYAML", argumentParser,
             crypto, logging,
         ],
-        resources: [.embedInCode("oslo_listener.py"), .embedInCode("delaying_relay.py")], swiftSettings: strict),
+        resources: [.embedInCode("oslo_listener.py"), .embedInCode("delaying_relay.py"), .embedInCode("one_image_cloud.py")],
+        swiftSettings: strict),
 ]
 
 let side: [Target] = [
@@ -108,14 +109,17 @@ let side: [Target] = [
 let tests: [Target] = [
     .testTarget(name: "TidyTests", swiftSettings: strict),
     .testTarget(name: "StrictYAMLTests", dependencies: ["StrictYAML"], swiftSettings: strict),
-    .testTarget(name: "InspectionTests", dependencies: ["ForecacheModel", "Inspection", crypto], swiftSettings: strict),
+    .testTarget(
+        name: "InspectionTests", dependencies: ["ForecacheModel", "ForecacheTestSupport", "Inspection", crypto], swiftSettings: strict),
     .testTarget(
         name: "InventoryTests", dependencies: ["ForecacheModel", "Inventory", "StrictYAML"], exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
-        name: "NotificationsTests", dependencies: ["ForecacheModel", "Notifications"], resources: [.copy("Fixtures")], swiftSettings: strict
+        name: "NotificationsTests", dependencies: ["ForecacheModel", "ForecacheTestSupport", "Notifications"],
+        resources: [.copy("Fixtures")], swiftSettings: strict
     ),
     .testTarget(name: "PlanningTests", dependencies: ["ForecacheModel", "ForecacheTestSupport", "Planning"], swiftSettings: strict),
-    .testTarget(name: "RulesTests", dependencies: ["ForecacheModel", "Rules", "StrictYAML"], swiftSettings: strict),
+    .testTarget(
+        name: "RulesTests", dependencies: ["ForecacheModel", "ForecacheTestSupport", "Rules", "StrictYAML"], swiftSettings: strict),
     .testTarget(
         name: "EngineTests",
         dependencies: [
@@ -131,7 +135,9 @@ let tests: [Target] = [
     .testTarget(
         name: "SQLiteLedgerTests", dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "Planning", "SQLiteLedger", grdb],
         swiftSettings: strict),
-    .testTarget(name: "SSHFleetTests", dependencies: ["Engine", "ForecacheModel", "Planning", "SSHFleet", logging], swiftSettings: strict),
+    .testTarget(
+        name: "SSHFleetTests", dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "Planning", "SSHFleet", logging],
+        swiftSettings: strict),
     .testTarget(
         name: "StatusServerTests", dependencies: ["Engine", "ForecacheModel", "SQLiteLedger", "StatusServer", lifecycle, logging],
         swiftSettings: strict),
@@ -146,7 +152,9 @@ let tests: [Target] = [
     // Against the real servers of deploy/lab: Tests/run starts them.
     .testTarget(name: "EndToEndTests", exclude: ["faulty_line.py"], swiftSettings: strict),
     .testTarget(name: "OpenStackLabTests", dependencies: ["Engine", "ForecacheModel", "OpenStackAPI", logging], swiftSettings: strict),
-    .testTarget(name: "RabbitMQSourceTests", dependencies: ["Engine", "ForecacheModel", "RabbitMQSource", logging], swiftSettings: strict),
+    .testTarget(
+        name: "RabbitMQSourceTests", dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "RabbitMQSource", logging],
+        swiftSettings: strict),
     .testTarget(
         name: "SSHFleetLabTests",
         dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "Planning", "SSHFleet", crypto, logging],

@@ -29,13 +29,18 @@ public struct Shells: Sendable {
         _ setup: Setup, _ catalog: any ImageCatalog, _ openStack: OpenStackCatalog, logger: Logger
     ) -> SignatureCheck? {
         guard setup.configuration.verifiesSignatures else { return nil }
-        let certificates: any SignatureCertificates =
-            if let path = setup.configuration.signatureCertificates {
-                CertificateDirectory(path: path)
-            } else {
-                Barbican(sharing: openStack)
-            }
+        let certificates = certificates(setup, sharing: openStack)
         return SignatureCheck(catalog: catalog, certificates: certificates, now: { Date() }, logger: logger)
+    }
+
+    private static func certificates(_ setup: Setup, sharing openStack: OpenStackCatalog) -> any SignatureCertificates {
+        if let path = setup.configuration.signatureCertificates { return CertificateDirectory(path: path) }
+        return Barbican(sharing: openStack)
+    }
+
+    /// Where the certificates of signers are asked for.
+    static func certificates(_ setup: Setup, environment: [String: String], logger: Logger) throws(Refusal) -> any SignatureCertificates {
+        certificates(setup, sharing: try openStack(setup, environment: environment, logger: logger))
     }
 
     /// Logs out of the hosts.

@@ -58,7 +58,8 @@ public struct Watch: Sendable {
             hosts: shells.hosts, ledger: ledger, policy: policy, surveyor: surveyor, counters: counters, limits: limits, clock: clock,
             logger: logger, workWakeup: work)
         let intake = Intake(
-            source: source, ledger: ledger, resync: resync, counters: counters, limits: limits, clock: clock, logger: logger, wakeup: work)
+            source: source, ledger: ledger, resync: resync, counters: counters, limits: limits, clock: clock, logger: logger
+        ) { await loop.take($0) }
         let sweeper = Sweeper(hosts: shells.hosts, policy: policy, forks: errands, limits: limits, clock: clock, logger: logger)
         let reload = Reload(
             setup, policy: policy, catalog: shells.catalog, ledger: ledger, counters: counters, clock: clock, logger: logger

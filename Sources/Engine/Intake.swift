@@ -3,7 +3,7 @@ import FoundationEssentials
 public import Logging
 import Notifications
 
-/// From the broker to a committed work row: decode, drop doubles, write down, wake the work loop. The source acknowledges when this has returned.
+/// From the broker to a committed work row: decode, drop doubles, write down, hand the rows over to the work loop. The source acknowledges when this has returned.
 public actor Intake<C: Clock> where C.Instant == WallInstant {
     private let source: any NotificationSource
     private let ledger: any Ledger
@@ -12,12 +12,13 @@ public actor Intake<C: Clock> where C.Instant == WallInstant {
     private let limits: Limits
     private let clock: C
     private let logger: Logger
-    private let wakeup: Wakeup
+    private let handOver: @Sendable ([WorkRow]) async -> Void
     private var recent = RecentMessages()
 
+    /// - Parameter handOver: takes rows right after they were committed; nothing is lost where it does not, as they stand in the ledger.
     public init(
         source: any NotificationSource, ledger: any Ledger, resync: Resync<C>, counters: EngineCounters, limits: Limits, clock: C,
-        logger: Logger, wakeup: Wakeup
+        logger: Logger, handOver: @escaping @Sendable ([WorkRow]) async -> Void
     ) {
         self.source = source
         self.ledger = ledger
@@ -26,7 +27,7 @@ public actor Intake<C: Clock> where C.Instant == WallInstant {
         self.limits = limits
         self.clock = clock
         self.logger = logger
-        self.wakeup = wakeup
+        self.handOver = handOver
     }
 
     /// Runs until cancelled; throws where the ledger cannot be written, with the messages unacknowledged.
@@ -69,8 +70,7 @@ public actor Intake<C: Clock> where C.Instant == WallInstant {
             }
         }
         guard !images.isEmpty else { return }
-        try await ledger.request(images, cause: .event, at: now)
-        wakeup.wake()
+        await handOver(try await ledger.request(images, cause: .event, at: now))
     }
 
     private func keep(_ delivery: Delivery, reason: String, at now: Date) async throws(Failure) {

@@ -212,7 +212,9 @@ public protocol Ledger: Sendable {
     // Work
     /// Commits intents, one row an image: a repeated request raises the row's generation, resets its attempts and makes it due at `now`, except for
     /// `.resync`, which leaves a row that already waits as it is. `.refresh` asks for some hosts only, the others for all: it leaves a waiting row's cause, and any other replaces it.
-    func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure)
+    /// Returns the rows that it made or renewed, in no order.
+    @discardableResult
+    func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) -> [WorkRow]
     /// Rows due at `now`, oldest first, without those in `excluding`.
     func dueWork(at now: Date, excluding: Set<ImageID>, limit: Int) async throws(Failure) -> [WorkRow]
     /// When the earliest waiting row is due; nil where there is none.

@@ -15,6 +15,10 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     private var inFlight: Set<ImageID> = []
     /// Due rows that were read ahead, the next one last. Read anew whenever somebody queued something, so that an event overtakes a resync.
     private var waiting: [WorkRow] = []
+    /// Rows that were handed over since the loop looked last.
+    private var handed: [WorkRow] = []
+    /// The newest generation that was read from the ledger: a row of it has been seen, and none is begun twice.
+    private var newestRead: Int64 = 0
     private var workers = 0
     /// Settled rows that the next transaction finishes together.
     private var settled: [WorkRow] = []
@@ -37,14 +41,15 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         do {
             try await withThrowingDiscardingTaskGroup { group in
                 while isTaking {
+                    waiting = handed.filter { $0.generation > newestRead && !inFlight.contains($0.image) }
+                    handed = []
+                    begin(&group)
                     waiting = []
                     waiting = try await ledger.dueWork(
                         at: clock.now.date, excluding: inFlight, limit: limits.imagesInFlight * Self.roundsAhead
                     ).reversed()
-                    while workers < limits.imagesInFlight, let row = next() {
-                        workers += 1
-                        group.addTask { try await self.work(from: row) }
-                    }
+                    newestRead = max(newestRead, waiting.map(\.generation).max() ?? 0)
+                    begin(&group)
                     await wakeup.sleep(until: try await nextLook(), clock: clock)
                 }
             }
@@ -53,6 +58,12 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         } catch {
             throw Failure(.fatal, "work loop ended", cause: "\(error)")
         }
+    }
+
+    /// Rows that were committed a moment ago: they are begun without being read back, as far as there is room. The others stand in the ledger and are due.
+    public func take(_ rows: [WorkRow]) {
+        if handed.count < limits.imagesInFlight { handed += rows }
+        wakeup.wake()
     }
 
     /// Takes no more rows; `run` returns when those under way have ended.
@@ -67,6 +78,13 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     private static var roundsAhead: Int { 4 }
 
     private var isTaking: Bool { !isDraining && !hasFailed && !Task.isCancelled }
+
+    private func begin(_ group: inout ThrowingDiscardingTaskGroup<any Error>) {
+        while workers < limits.imagesInFlight, let row = next() {
+            workers += 1
+            group.addTask { try await self.work(from: row) }
+        }
+    }
 
     private func next() -> WorkRow? {
         guard isTaking, let row = waiting.popLast() else { return nil }

@@ -5,7 +5,9 @@ extension String {
 
     /// The same, whole.
     public var visible: String {
-        String(
+        // Most texts are plain, and the status of a large ledger has millions of them.
+        if utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return self }
+        return String(
             String.UnicodeScalarView(
                 unicodeScalars.map { scalar in
                     switch scalar.properties.generalCategory {

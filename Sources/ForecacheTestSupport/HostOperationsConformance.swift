@@ -15,9 +15,13 @@ public struct HostOperationsConformance: Sendable {
         public var grant: DownloadGrant
         /// The same image, whose bytes cannot match: another digest.
         public var wrongDigest: Digest
+        /// Another image, to be converted: its disk is larger than the hosts' own, and holds next to nothing.
+        public var sparse: BaseFileRequest
+        public var sparseGrant: DownloadGrant
 
         public init(
-            operations: any HostOperations, first: Host, second: Host, request: BaseFileRequest, grant: DownloadGrant, wrongDigest: Digest
+            operations: any HostOperations, first: Host, second: Host, request: BaseFileRequest, grant: DownloadGrant, wrongDigest: Digest,
+            sparse: BaseFileRequest, sparseGrant: DownloadGrant
         ) {
             self.operations = operations
             self.first = first
@@ -25,6 +29,8 @@ public struct HostOperationsConformance: Sendable {
             self.request = request
             self.grant = grant
             self.wrongDigest = wrongDigest
+            self.sparse = sparse
+            self.sparseGrant = sparseGrant
         }
     }
 
@@ -47,6 +53,7 @@ public struct HostOperationsConformance: Sendable {
         try await sweepingLeavesBaseFilesAlone()
         try await readingGivesTheBytesAndChangesNothing()
         try await releasingLeavesBaseFilesAlone()
+        try await aRawFileNeedsRoomForWhatItHolds()
     }
 
     private func touchingWhatIsNotThereCreatesNothing() async throws {
@@ -136,6 +143,21 @@ public struct HostOperationsConformance: Sendable {
     private func releasingLeavesBaseFilesAlone() async throws {
         try await bench.operations.release(bench.request, on: bench.second)
         try require(try await baseFile(on: bench.second) != nil, "releasing never removes a base file")
+    }
+
+    private func aRawFileNeedsRoomForWhatItHolds() async throws {
+        let (request, operations) = (bench.sparse, bench.operations)
+        let rawBytes = request.conversion?.rawBytes ?? 0
+        try require(rawBytes > (try await operations.survey(bench.first).freeBytes), "the bench's sparse disk is larger than the host's")
+        _ = try await operations.fetch(request, with: bench.sparseGrant, on: bench.first) { _ in }
+        var tight = request
+        tight.keepFreeBytes = 1 << 59
+        let refused = await failure { () throws(Failure) in _ = try await operations.publish(tight, on: bench.first) }
+        try require(refused?.kind == .retriable, "without room a conversion fails for now: \(refused?.description ?? "it did not")")
+        try require(try await operations.survey(bench.first).temporaryBytes >= request.bytes, "and the image's own bytes are kept")
+        try require(try await operations.publish(request, on: bench.first) == false, "a disk with next to nothing in it has room")
+        let file = try await operations.survey(bench.first).baseFiles.first { $0.name == BaseFileName(of: request.image) }
+        try require(file?.bytes == rawBytes, "its raw file has the disk's length, not \(file?.bytes ?? 0)")
     }
 
     private func failure(_ body: () async throws(Failure) -> Void) async -> Failure? {

@@ -12,9 +12,10 @@ public final class MemoryLedger: Ledger {
 
     // MARK: - Work
 
-    public func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) {
-        guard !images.isEmpty else { return }
-        state.withLock { $0.request(images, cause, now) }
+    @discardableResult
+    public func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) -> [WorkRow] {
+        guard !images.isEmpty else { return [] }
+        return state.withLock { $0.request(Set(images), cause, now) }
     }
 
     public func dueWork(at now: Date, excluding: Set<ImageID>, limit: Int) async throws(Failure) -> [WorkRow] {

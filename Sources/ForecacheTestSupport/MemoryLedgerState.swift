@@ -80,18 +80,16 @@ struct MemoryLedgerState {
 
     init(refresh: RefreshSchedule) { self.refresh = refresh }
 
-    mutating func request(_ ids: [ImageID], _ cause: WorkCause, _ now: Date) {
+    mutating func request(_ ids: Set<ImageID>, _ cause: WorkCause, _ now: Date) -> [WorkRow] {
         lastGeneration += 1
-        for id in ids {
-            guard var row = work[id] else {
-                work[id] = WorkRow(image: id, cause: cause, generation: lastGeneration, queuedAt: now, dueAt: now)
-                continue
-            }
-            if cause == .resync, row.cause != .refresh { continue }
+        return ids.compactMap { id in
+            var row = work[id] ?? WorkRow(image: id, cause: cause, generation: lastGeneration, queuedAt: now, dueAt: now)
+            if cause == .resync, work[id] != nil, row.cause != .refresh { return nil }
             (row.generation, row.attempts, row.dueAt) = (lastGeneration, 0, now)
             // A refresh asks for some hosts only; what asked for all of them still counts.
             if cause != .refresh { row.cause = cause }
             work[id] = row
+            return row
         }
     }
 

@@ -33,6 +33,7 @@ public actor SimulatedFleet: HostOperations {
     private var nodes: [HostName: Node] = [:]
     private let clock: ManualClock
     private var digests: [ImageID: Digest] = [:]
+    private var heldBytes: [ImageID: Int64] = [:]
     private var wanBytesPerSecond: Int64?
     private var lanBytesPerSecond: Int64?
     /// Who copied from whom, one entry a copy.
@@ -53,6 +54,8 @@ public actor SimulatedFleet: HostOperations {
     public func inject(_ fault: Fault, on host: HostName) { nodes[host, default: Node()].faults.append(fault) }
     /// What Glance's bytes of an image really are; without it they are what a request says.
     public func serve(_ digest: Digest, of image: ImageID) { digests[image] = digest }
+    /// What the disk in an image holds, and so its raw file takes; without it that is the disk's whole size.
+    public func hold(_ bytes: Int64, of image: ImageID) { heldBytes[image] = bytes }
     /// Fetches take time from now on, each at this rate or at its own limit where that is lower; nil: none.
     public func setWAN(bytesPerSecond: Int64?) { wanBytesPerSecond = bytesPerSecond }
     /// Copies take time from now on, and follow a source that is still receiving; nil: they do not.
@@ -232,6 +235,7 @@ public actor SimulatedFleet: HostOperations {
         if let conversion = request.conversion {
             guard request.proof != nil else { throw Failure(.permanent, "no proof of image \(request.image) for \(host.name)") }
             nodes[host.name]?.temporaries[name] = temporary
+            try require(heldBytes[request.image] ?? conversion.rawBytes, for: request, on: host)
             if node.faults.contains(.cannotConvert) {
                 throw Failure(.permanent, "qemu-img cannot convert image \(request.image) on \(host.name)")
             }
@@ -279,13 +283,18 @@ public actor SimulatedFleet: HostOperations {
         return node
     }
 
+    private func require(_ bytes: Int64, for request: BaseFileRequest, on host: Host) throws(Failure) {
+        if nodes[host.name]?.faults.contains(.full) == true || bytes > Self.freeBytes - request.keepFreeBytes {
+            throw Failure(.retriable, "no space on \(host.name) for \(bytes) bytes of image \(request.image)")
+        }
+    }
+
     private func transfer(_ request: BaseFileRequest, on host: Host, _ progress: Progress) throws(Failure) -> Transfer {
         let (node, name) = (try reach(host), BaseFileName(of: request.image))
         operations.append("transfer \(host.name)")
         if node.baseFiles[name] != nil { return Transfer(bytes: 0, isExisting: true) }
-        if node.faults.contains(.full) || request.bytes > Self.freeBytes - request.keepFreeBytes {
-            throw Failure(.retriable, "no space on \(host.name)")
-        }
+        // As the node does it: how much of its disk an image holds is not known yet; it seldom is less than the image takes.
+        try require(request.bytes + min(request.bytes, request.conversion?.rawBytes ?? 0), for: request, on: host)
         let before = node.temporaries[name]?.bytes ?? 0
         for (index, fault) in node.faults.enumerated() {
             switch fault {

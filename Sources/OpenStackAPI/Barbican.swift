@@ -3,7 +3,8 @@ public import ForecacheModel
 
 /// Certificates that are secrets of the key manager.
 ///
-/// Source: Barbican's API, "Secrets": `GET /v1/secrets/{uuid}/payload`. Its user must be allowed to read them: by default those of the same project.
+/// Source: Barbican's API, "Secrets": `GET /v1/secrets/{uuid}/payload`. Its user must be allowed to read them: by default those of the same project,
+/// and others where their owners say so (`PUT /v1/secrets/{uuid}/acl`).
 public struct Barbican: SignatureCertificates {
     private let client: ServiceClient
 
@@ -18,6 +19,11 @@ public struct Barbican: SignatureCertificates {
         if answer.1.status == 406 { answer = try await payload(id, as: "text/plain") }
         switch answer.1.status {
         case 200: return answer.1.body
+        case 403:
+            let remedy = "another project's is ours to read once its owner allows it: openstack acl user add --operation-type read"
+            throw Failure(
+                .permanent, "Barbican forbids \(client.credentials.source) to read certificate \(id); \(remedy)",
+                cause: client.came(answer.0, answer.1))
         case 404: return nil
         default: throw client.failure(answer.0, answer.1)
         }

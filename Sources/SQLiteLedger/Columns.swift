@@ -8,7 +8,8 @@ extension ImageID {
     var blob: Data { Data(bytes) }
 
     init(blob: Data) throws {
-        guard let id = ImageID(bytes: blob) else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "image id") }
+        let id = blob.withUnsafeBytes { ImageID(bytes: $0) }
+        guard let id else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "image id") }
         self = id
     }
 }

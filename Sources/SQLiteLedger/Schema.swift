@@ -2,7 +2,7 @@ import ForecacheModel
 import GRDB
 
 /// The tables. Times are seconds since 1970 as REAL, as `Date` counts them.
-/// Nothing newer than SQLite 3.31 is used: RHEL 9 has 3.34.
+/// Nothing newer than SQLite 3.34 is used, which is what RHEL 9 has.
 enum Schema {
     /// `PRAGMA application_id`, the letters "fcst" (forecache state): `file` shows it, and another program's database is refused.
     private static let applicationID = 0x6663_7374

@@ -3,18 +3,22 @@ public import Foundation
 import GRDB
 
 extension SQLiteLedger {
-    public func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) {
-        guard !images.isEmpty else { return }
-        try await write("queue \(images.count) images") { db in
+    @discardableResult
+    public func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) -> [WorkRow] {
+        guard !images.isEmpty else { return [] }
+        return try await write("queue \(images.count) images") { db in
             try db.run("UPDATE meta SET generation = generation + 1")
             let generation = try db.integer("SELECT generation FROM meta")
             let statement = try db.cachedStatement(
                 sql: cause == .resync ? insertUnlessWaiting : insertOrRenew)
+            // RETURNING would need SQLite 3.35.
+            let made = try db.cachedStatement(sql: "SELECT \(columns) FROM work WHERE image = ? AND generation = ?")
+            var rows: [ImageID: WorkRow] = [:]
             for image in images {
-                try statement.execute(arguments: [
-                    image.blob, cause.rawValue, generation, now.column, now.column,
-                ])
+                try statement.execute(arguments: [image.blob, cause.rawValue, generation, now.column, now.column])
+                rows[image] = try Row.fetchOne(made, arguments: [image.blob, generation]).map(WorkRow.init)
             }
+            return Array(rows.values)
         }
     }
 
@@ -26,7 +30,7 @@ extension SQLiteLedger {
             var due: [WorkRow] = []
             let rows = try db.rows(
                 """
-                SELECT image, cause, generation, queued_at, due_at, attempts FROM work INDEXED BY work_by_turn
+                SELECT \(columns) FROM work INDEXED BY work_by_turn
                 WHERE due_at <= ? ORDER BY attempts > 0, cause = 'resync', queued_at, due_at, image
                 """, [now.column])
             while due.count < limit, let row = try rows.next() {
@@ -65,6 +69,9 @@ extension SQLiteLedger {
         try await read("count the work") { db in Int(try db.integer("SELECT count(*) FROM work") ?? 0) }
     }
 }
+
+/// As `WorkRow` reads them.
+private let columns = "image, cause, generation, queued_at, due_at, attempts"
 
 /// A refresh asks for some hosts only, so a row of one does not stand for a look at all of them.
 private let insertUnlessWaiting = """

@@ -67,13 +67,16 @@ struct SignerCertificate {
         self.key = key
     }
 
+    /// Of PEM the first certificate, as in cursive: before it may stand what openssl tells of it, behind it its issuers'.
     private static func der(_ bytes: [UInt8]) throws -> [UInt8] {
-        guard bytes.starts(with: Array("-----BEGIN".utf8)) else { return bytes }
-        let document = try PEMDocument(pemString: String(decoding: bytes, as: UTF8.self))
-        guard document.discriminator == "CERTIFICATE" else {
-            throw SignatureRefusal("its certificate is a PEM '\(document.discriminator.printable)'")
+        // A certificate's DER begins with a length that is no UTF-8.
+        guard let text = String(validating: bytes, as: UTF8.self) else { return bytes }
+        let documents = try PEMDocument.parseMultiple(pemString: text)
+        guard let first = documents.first else { throw SignatureRefusal("its certificate is not X.509 in PEM or DER") }
+        guard let certificate = documents.first(where: { $0.discriminator == "CERTIFICATE" }) else {
+            throw SignatureRefusal("its certificate is a PEM '\(first.discriminator.printable)'")
         }
-        return document.derBytes
+        return certificate.derBytes
     }
 
     private static func read(_ der: [UInt8]) throws -> SignerCertificate {

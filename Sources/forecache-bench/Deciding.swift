@@ -8,7 +8,7 @@ import Rules
 import SQLiteLedger
 import Synchronization
 
-/// forecache's own way from the broker to a decision: `RabbitMQSource`, `Intake` with a ledger on disk, and a decision on each row that is read back from it.
+/// forecache's own way from the broker to a decision: `RabbitMQSource`, `Intake` with a ledger on disk, and a decision on each row that it has committed.
 /// Glance's answers are made up in memory, and no rule wants anything done.
 struct Deciding {
     let settings: RabbitMQSettings
@@ -33,21 +33,22 @@ struct Deciding {
             handler.logLevel = .error
             return handler
         }
-        let (clock, wakeup, limits) = (WallClock(), Wakeup(), Limits())
+        let (clock, desk, limits) = (WallClock(), Desk(), Limits())
         let decisions = Decisions(isStamped: stamped)
         let source = ListeningSource(
             inner: RabbitMQSource(settings: settings, limits: limits, logger: logger), decisions: decisions, listening: listening)
         // Never run: it is what the intake tells of a subscription.
         let resync = Resync(
             catalog: MadeUpCatalog(), ledger: ledger, policy: CurrentPolicy(policy), intervalSeconds: 600, clock: clock, logger: logger,
-            workWakeup: wakeup)
+            workWakeup: desk.wakeup)
         let intake = Intake(
             source: source, ledger: ledger, resync: resync, counters: EngineCounters(now: { WallClock().now.date }), limits: limits,
-            clock: clock, logger: logger, wakeup: wakeup)
+            clock: clock, logger: logger
+        ) { desk.take($0) }
         let started = ContinuousClock.now
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await intake.run() }
-            group.addTask { try await decide(on: ledger, count: count, decisions, wakeup) }
+            group.addTask { try await decide(on: ledger, count: count, decisions, desk) }
             group.addTask {
                 try await Task.sleep(for: deadline)
                 throw Failure(
@@ -63,12 +64,18 @@ struct Deciding {
     }
 
     /// Returns with the decision on the last of `count` messages.
-    private func decide(on ledger: SQLiteLedger, count: Int, _ decisions: Decisions, _ wakeup: Wakeup) async throws(Failure) {
+    private func decide(on ledger: SQLiteLedger, count: Int, _ decisions: Decisions, _ desk: Desk) async throws(Failure) {
         let (clock, catalog) = (WallClock(), MadeUpCatalog())
+        var newestRead: Int64 = 0
         while true {
             // Asked before the rows are: what is handled by now has its rows committed.
             let isLast = decisions.handled >= count
-            let rows = try await ledger.dueWork(at: clock.now.date, excluding: [], limit: 500)
+            // As the work loop has it: what was committed a moment ago is not read back first.
+            var rows = desk.handed { $0.generation > newestRead }
+            if rows.isEmpty {
+                rows = try await ledger.dueWork(at: clock.now.date, excluding: [], limit: 500)
+                newestRead = max(newestRead, rows.map(\.generation).max() ?? 0)
+            }
             for row in rows {
                 guard let facts = try await catalog.image(row.image) else { continue }
                 _ = policy.rules.decide(facts, fleet: policy.fleet, now: clock.now.date)
@@ -77,7 +84,7 @@ struct Deciding {
             try await ledger.finish(rows)
             if rows.isEmpty {
                 if isLast { return }
-                await wakeup.sleep(until: clock.now.advanced(by: .milliseconds(100)), clock: clock)
+                await desk.wakeup.sleep(until: clock.now.advanced(by: .milliseconds(100)), clock: clock)
             }
         }
     }
@@ -114,6 +121,25 @@ private struct ListeningSource: NotificationSource {
             case .lost(let failure): throw failure
             case .deliveries(let deliveries): decisions.handled(deliveries.count)
             }
+        }
+    }
+}
+
+/// Rows on their way from the intake to the decisions.
+private final class Desk: Sendable {
+    let wakeup = Wakeup()
+    private let rows = Mutex<[WorkRow]>([])
+
+    func take(_ more: [WorkRow]) {
+        rows.withLock { $0 += more }
+        wakeup.wake()
+    }
+
+    /// Those that nobody has had.
+    func handed(_ isNew: (WorkRow) -> Bool) -> [WorkRow] {
+        rows.withLock { rows in
+            defer { rows = [] }
+            return rows.filter(isNew)
         }
     }
 }

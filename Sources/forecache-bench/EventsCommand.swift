@@ -81,7 +81,7 @@ struct EventsCommand: AsyncParsableCommand {
         report.notes = [
             "\(self.rounds) rounds of \(count / self.rounds) waiting notifications and \(seconds) s at \(rate)/s; medians of the rounds; both sides "
                 + "with a prefetch of \(prefetch).",
-            "forecache: decode, work row committed to disk, acknowledgement, row read back, decision by \(EventsBench.ruleCount) rules, row finished. "
+            "forecache: decode, work row committed to disk, acknowledgement, decision by \(EventsBench.ruleCount) rules, row finished. "
                 + "Messages about one image that come together are one row, and one decision, as in `watch`.",
             "oslo.messaging: decode, a counting endpoint, the acknowledgement; nothing is kept.",
             "A synced write into a file that does not grow takes \(number(syncMilliseconds)) ms here.",

@@ -7,8 +7,8 @@ struct ForecacheBench: AsyncParsableCommand {
         abstract: "Measures forecache against the figures that it promises, on this machine.",
         discussion: "Exit codes: 0 measured and every bar met, 1 not measured, 2 measured and a bar missed, 64 usage.",
         subcommands: [
-            EventsCommand.self, MemoryCommand.self, SurveysCommand.self, RulesCommand.self, FanoutCommand.self, RelayCommand.self,
-            WANCommand.self,
+            EventsCommand.self, MemoryCommand.self, SurveysCommand.self, RulesCommand.self, FanoutCommand.self, CacheCommand.self,
+            RelayCommand.self, WANCommand.self,
         ])
 }
 

@@ -13,8 +13,10 @@ struct OwnSSHD {
     /// Base files lie here.
     var cacheDirectory: String { "\(directory)/_base" }
 
-    /// - Parameter addresses: those that hosts are going to have; their keys are known then.
-    init(directory: String, listenAddress: String, addresses: [String]) async throws {
+    /// - Parameters:
+    ///   - addresses: those that hosts are going to have; their keys are known then.
+    ///   - settings: further lines for sshd, such as `Match` blocks.
+    init(directory: String, listenAddress: String, addresses: [String], settings more: String = "") async throws {
         (self.directory, self.listenAddress) = (directory, listenAddress)
         for name in ["_base", "home"] {
             try FileManager.default.createDirectory(atPath: "\(directory)/\(name)", withIntermediateDirectories: true)
@@ -42,7 +44,7 @@ struct OwnSSHD {
             LogLevel INFO
             SetEnv HOME=\(directory)/home
             """
-        try (settings + "\n").write(toFile: "\(directory)/sshd_config", atomically: true, encoding: .utf8)
+        try (settings + "\n" + more).write(toFile: "\(directory)/sshd_config", atomically: true, encoding: .utf8)
     }
 
     func whileListening<Value>(_ body: () async throws -> Value) async throws -> Value {

@@ -23,6 +23,16 @@ struct Program {
         self.environment = environment ?? ProcessInfo.processInfo.environment
     }
 
+    /// Where the program `forecache` is: FORECACHE_BINARY, or beside this one.
+    static func forecache() throws(Failure) -> String {
+        let beside = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().appending(path: "forecache")
+        let binary = ProcessInfo.processInfo.environment["FORECACHE_BINARY"] ?? beside.path
+        guard FileManager.default.isExecutableFile(atPath: binary) else {
+            throw Failure(.permanent, "no program \(binary): build the product forecache as well, or name it with FORECACHE_BINARY")
+        }
+        return binary
+    }
+
     /// Runs it to its end, or until the task that waits is cancelled.
     func run(log: String) async throws(Failure) -> Ended {
         let started = ContinuousClock.now

@@ -87,7 +87,7 @@ struct RelayBench {
         let processorBefore = ProcessorTime.ofEndedChildren
         let started = ContinuousClock.now
         let running = try Program(
-            try Self.binary(),
+            try Program.forecache(),
             ["cache", lab.image, "--via", via, "--forks", "\(lab.nodes.count)", "--config", "\(directory)/forecache.yaml"],
             environment: environment
         ).start(log: log)
@@ -144,15 +144,6 @@ struct RelayBench {
             state: "\(directory)/by-hand.sqlite"
             """
         try (text + "\n").write(toFile: "\(directory)/forecache.yaml", atomically: true, encoding: .utf8)
-    }
-
-    private static func binary() throws -> String {
-        let beside = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().appending(path: "forecache")
-        let binary = ProcessInfo.processInfo.environment["FORECACHE_BINARY"] ?? beside.path
-        guard FileManager.default.isExecutableFile(atPath: binary) else {
-            throw Failure(.permanent, "no program \(binary): build the product forecache as well, or name it with FORECACHE_BINARY")
-        }
-        return binary
     }
 
     // MARK: - Whole files

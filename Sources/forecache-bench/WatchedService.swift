@@ -17,12 +17,7 @@ struct WatchedService {
     private let process = Process()
 
     init(directory: String, ledger: String, fleet: Fleet, url: Secret) throws {
-        let beside = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent().appending(
-            path: "forecache")
-        binary = ProcessInfo.processInfo.environment["FORECACHE_BINARY"] ?? beside.path
-        guard FileManager.default.isExecutableFile(atPath: binary) else {
-            throw Failure(.permanent, "no program \(binary): build the product forecache as well, or name it with FORECACHE_BINARY")
-        }
+        binary = try Program.forecache()
         self.directory = directory
         publisher = Publisher(access: try TransportURL.parse(url))
         exchange = "forecache-bench-\(String(UInt32.random(in: .min ... .max), radix: 16))"

@@ -17,6 +17,8 @@ struct Forecache: AsyncParsableCommand {
         ])
 
     static func main() async {
+        // Before anything is parsed: the first argument is always the command.
+        if CommandLine.arguments.dropFirst().first == WatchCommand._commandName { endAtOnceWhenToldToStop() }
         holdStandardDescriptors()
         await main(nil)
     }

@@ -86,7 +86,7 @@ struct HandWork: Sendable {
 
     func plans() async throws(Refusal) -> [Plan] {
         guard !named.isEmpty else { return try await byHand.plans(for: try await byHand.imagesOfRules(), targets: .rules) }
-        return try await byHand.plans(for: try await byHand.images(named), targets: .everyHost(via: via))
+        return try await byHand.plans(named: named, via: via)
     }
 
     func execute(_ plans: [Plan]) async -> [Outcome] {

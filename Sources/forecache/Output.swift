@@ -47,12 +47,21 @@ func write(_ text: String, to handle: Int32) {
 /// One row a line, columns as wide as their widest cell. What others wrote into a cell cannot move the cursor.
 func table(_ header: [String], _ rows: [[String]]) -> String {
     let lines = [header] + rows.map { $0.map(\.visible) }
-    let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
-    return lines.map { line in
-        line.indices.map { $0 == line.count - 1 ? line[$0] : line[$0] + String(repeating: " ", count: widths[$0] - line[$0].count) }
-            .joined(separator: "  ")
-    }.joined(separator: "\n")
+    let widths = header.indices.map { column in lines.reduce(0) { max($0, width($1[column])) } }
+    var text = ""
+    text.reserveCapacity(widths.dropLast().reduce(0) { $0 + $1 + 2 } * lines.count)
+    for (number, line) in lines.enumerated() {
+        if number > 0 { text += "\n" }
+        for (column, cell) in line.enumerated() {
+            text += cell
+            if column < line.count - 1 { text += String(repeating: " ", count: widths[column] - width(cell) + 2) }
+        }
+    }
+    return text
 }
+
+/// Characters: in ASCII, which has no line breaks here, as many as bytes.
+private func width(_ cell: String) -> Int { cell.utf8.allSatisfy { $0 < 0x80 } ? cell.utf8.count : cell.count }
 
 /// `512 B`, `1.5 GiB`.
 func sizeText(_ bytes: Int64) -> String { ByteText.of(bytes) }

@@ -70,6 +70,41 @@ import Testing
         #expect(ended.errors.contains("unknown key 'clod'"))
     }
 
+    /// Likewise; what it reads never comes.
+    @Test(arguments: [SIGTERM, SIGINT]) func theServiceEndsWhereItReadsItsConfiguration(number: Int32) async throws {
+        let config = program.path("f.yaml")
+        #expect(mkfifo(config, 0o600) == 0)
+        var pipe: FileHandle?
+        let ended = try await program.run(["watch", "--config", config]) { process in
+            pipe = try FileHandle(forWritingTo: URL(filePath: config))
+            #expect(kill(process, number) == 0)
+        }
+        #expect(ended.code == 0)
+        #expect(ended.output == "" && ended.errors == "")
+        try pipe?.close()
+    }
+
+    /// Counted from the program's own first line. Before it there is only the dynamic loader, in which a signal ends any program.
+    @Test(arguments: [0, 2, 5, 10, 20, 50, 100, 200, 400])
+    func theServiceEndsWellWheneverItIsToldTo(milliseconds: Int) async throws {
+        try program.write("rules/a.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: all, match: { always: true } }\n")
+        let ended = try await program.run(["watch", "--config", try writeConfiguration()]) { process in
+            while try !catches(SIGTERM, process) { await Task.yield() }
+            try await Task.sleep(for: .milliseconds(milliseconds))
+            #expect(kill(process, SIGTERM) == 0)
+        }
+        #expect(ended.code == 0)
+        #expect(ended.output == "")
+        #expect(!ended.errors.contains(" error forecache"))
+    }
+
+    /// Whether the process has a handler of its own for the signal: proc(5)'s `SigCgt`, a set of bits.
+    private func catches(_ signal: Int32, _ process: Int32) throws -> Bool {
+        let status = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+        let caught = try #require(status.firstMatch(of: /SigCgt:\s*([0-9a-f]+)/)?.1)
+        return try #require(UInt64(caught, radix: 16)) >> UInt64(signal - 1) & 1 == 1
+    }
+
     @Test func aTakenPortEndsTheServiceWithItsAddress() async throws {
         let listener = try Listener()
         try program.write("rules/a.yaml", "apiVersion: forecache/v1\nrules: []\n")

@@ -16,6 +16,12 @@ import Testing
         facts = ImageFacts(id: image, name: "image_0", status: .active, sizeBytes: 512)
     }
 
+    @Test func whatOthersWroteIsShownAndNotObeyed() {
+        #expect("golden ~ é 日本".visible == "golden ~ é 日本")
+        #expect("a\u{1b}[2J\nb\u{7f}".visible == "a\u{FFFD}[2J\u{FFFD}b\u{FFFD}")
+        #expect("a\u{202e}b\u{2028}".visible == "a\u{FFFD}b\u{FFFD}")
+    }
+
     @Test func outcomes() throws {
         let digest = try #require(Digest(.md5, hex: "d41d8cd98f00b204e9800998ecf8427e"))
         let report = OutcomeReport([
@@ -100,6 +106,23 @@ import Testing
                 + #""site":"dcn1","tools":["curl","sftp"],"ttl_seconds":60},{"base_files":[],"clock_skew_seconds":null,"error":"no route","format":null,"#
                 + #""free_bytes":null,"host":"b","images_type":null,"reachable":false,"site":"dcn1","tools":[],"ttl_seconds":null}]}"#)
         #expect(report.hosts.map(\.missingTools) == [["qemu-img", "sha256sum", "sha512sum"], nil])
+    }
+
+    @Test func whatAPlanNeedsIsHeldAgainstWhatIsFree() throws {
+        // 512 bytes of image, 4096 of disk: as raw it takes 512 more at least and 4096 more at most; 1000 are to stay free.
+        let answers = try [(2023, false), (2024, nil), (5607, nil), (5608, true)].map { free, fits in
+            var image = facts
+            image.virtualSizeBytes = 4096
+            var step = Step(host: "a", role: "Compute", action: .fetch, rule: "golden", priority: 50, ttlSeconds: 60, reasons: [])
+            step.format = .raw
+            let plan = Plan(
+                image: image, sites: [SitePlan(site: "dcn1", via: .direct, forks: 1, copiesAtOnce: 1, keepFreeBytes: 1000, steps: [step])])
+            let survey = HostSurvey(host: "a", surveyedAt: Date(timeIntervalSince1970: 0), freeBytes: Int64(free))
+            let row = try #require(PlanTotals([plan], observed: ["a": .surveyed(survey)]).hosts.first)
+            #expect([row.neededBytes, row.leastBytes, row.temporaryBytes, row.leftBytes] == [4096, 512, 512, Int64(free) - 4096])
+            return row.fits == fits
+        }
+        #expect(answers == [true, true, true, true])
     }
 
     @Test func inventories() throws {

@@ -27,7 +27,7 @@ import Testing
                     targets: { sites: ["{site}"] }
                 """)
         // The same two nodes, and variables that Ansible's users may have put beside those that count.
-        let hosts = nodes.map { "\($0): { ansible_host: \(lab["ADDRESS_" + $0.replacingOccurrences(of: "-", with: "_")]) }" }
+        let hosts = nodes.map { "\($0): { ansible_host: \(lab["ADDRESS", $0]) }" }
         let variables = ["motd", "container_cli", "tripleo_role_name", Self.quoted].map { "\($0): \(Self.quoted)" }
         try service.write(
             "hostile.yaml",

@@ -10,15 +10,35 @@ struct Lab {
         guard let path = ProcessInfo.processInfo.environment["FORECACHE_LAB_ENV"] else {
             throw LabMissing(description: "FORECACHE_LAB_ENV is not set: start these tests with Tests/run, which starts the lab")
         }
+        values = try Self.values(path)
+    }
+
+    private init(_ values: [String: String]) { self.values = values }
+
+    /// With one more site of these many nodes in a lab of its own, behind a WAN of that rate. Its nodes reach this lab's Glance.
+    func withSite(of nodes: Int, wan: String, _ body: (Lab) async throws -> Void) async throws {
+        let name = "edge\(ProcessInfo.processInfo.processIdentifier)"
+        let state = "/tmp/forecache-\(name)"
+        let program = String(self["LAB"].prefix { $0 != " " })
+        // What cannot be ended is shown by the lab's own lists; the test has its result by then.
+        defer { _ = try? run(program, ["down", "--purge", "--name", name, "--state", state]) }
+        let options = ["--parts", "nodes", "--sites", "edge:\(nodes)", "--node-disk", "512M", "--wan", wan]
+        try run(program, ["up", "--name", name, "--state", state] + options)
+        try await body(Lab(values.merging(try Self.values("\(state)/lab.env")) { $1 }))
+    }
+
+    private static func values(_ path: String) throws -> [String: String] {
         var values: [String: String] = [:]
         for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") {
             guard let equals = line.firstIndex(of: "=") else { continue }
             values[String(line[..<equals])] = line[line.index(after: equals)...].trimmingCharacters(in: CharacterSet(charactersIn: "'"))
         }
-        self.values = values
+        return values
     }
 
     subscript(_ key: String) -> String { values[key] ?? "" }
+    /// What `lab.env` has for each node.
+    subscript(_ key: String, _ node: String) -> String { self["\(key)_" + node.replacingOccurrences(of: "-", with: "_")] }
 
     var nodes: [String] { self["NODES"].split(separator: " ").map(String.init) }
 
@@ -84,7 +104,16 @@ struct Lab {
 
     private func temporaryFolder(on node: String) -> String { instances(on: node) + "/_base/.forecache" }
 
-    func instances(on node: String) -> String { self["INSTANCES_" + node.replacingOccurrences(of: "-", with: "_")] }
+    func instances(on node: String) -> String { self["INSTANCES", node] }
+
+    /// What this machine has sent to the node's site so far, with the headers of every packet.
+    func wanBytes(to node: String) throws -> Int {
+        let network = self["ADDRESS", node].split(separator: ".").dropLast().joined(separator: ".")
+        let bridge = try run("/sbin/ip", ["-o", "address", "show", "to", network + ".1"]).split(separator: " ")
+        guard bridge.count > 1 else { throw CommandFailed(description: "no interface of this machine is in the site of \(node)") }
+        let bytes = try String(contentsOfFile: "/sys/class/net/\(bridge[1])/statistics/tx_bytes", encoding: .utf8)
+        return Int(bytes.trimmingCharacters(in: .newlines)) ?? 0
+    }
 
     // MARK: - What a node can be made to be
 
@@ -101,8 +130,7 @@ struct Lab {
     func forcingRaw(on nodes: [String], _ body: () async throws -> Void) async throws {
         func set(_ value: Bool) throws {
             for node in nodes {
-                let path = self["NOVA_CONF_" + node.replacingOccurrences(of: "-", with: "_")]
-                try run("/bin/sed", ["-i", "s/^force_raw_images *=.*/force_raw_images = \(value)/", path])
+                try run("/bin/sed", ["-i", "s/^force_raw_images *=.*/force_raw_images = \(value)/", self["NOVA_CONF", node]])
             }
         }
         try set(true)

@@ -115,15 +115,24 @@ final class Service {
             Self.binary, words + ["--config", folder.appending(path: "forecache.yaml").path], environment: environment, allow: [0, 1, 2])
     }
 
+    /// The same with whatever exit code, and with what it said on standard error.
+    func ended(_ words: [String]) throws -> (code: Int32, output: String, errors: String) {
+        let output = Pipe()
+        let process = try beside(words, errors: "ended.log", output: output)
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return (process.terminationStatus, text, try self.text("ended.log"))
+    }
+
     /// The same beside other things; whoever starts it awaits its end. Its standard error is a file of the folder.
-    func beside(_ words: [String], errors name: String) throws -> Process {
+    func beside(_ words: [String], errors name: String, output: Any = FileHandle.nullDevice) throws -> Process {
         let process = Process()
         process.executableURL = URL(filePath: Self.binary)
         process.arguments = words + ["--config", folder.appending(path: "forecache.yaml").path]
         process.environment = environment
         try write(name, "")
         process.standardError = try FileHandle(forWritingTo: folder.appending(path: name))
-        process.standardOutput = FileHandle.nullDevice
+        process.standardOutput = output
         try process.run()
         return process
     }

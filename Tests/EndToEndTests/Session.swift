@@ -8,8 +8,11 @@ import Foundation
 struct Session {
     private let lab: Lab
     private let token: String
+    /// Id of the administrator.
+    let user: String
 
-    init(_ lab: Lab) async throws {
+    /// In the lab's project, unless another is named.
+    init(_ lab: Lab, project: String? = nil) async throws {
         self.lab = lab
         let user: [String: Any] = [
             "name": lab["OS_USERNAME"], "password": lab["OS_PASSWORD"], "domain": ["name": lab["OS_USER_DOMAIN_NAME"]],
@@ -17,12 +20,14 @@ struct Session {
         let body: [String: Any] = [
             "auth": [
                 "identity": ["methods": ["password"], "password": ["user": user]],
-                "scope": ["project": ["name": lab["OS_PROJECT_NAME"], "domain": ["name": lab["OS_PROJECT_DOMAIN_NAME"]]]],
+                "scope": ["project": ["name": project ?? lab["OS_PROJECT_NAME"], "domain": ["name": lab["OS_PROJECT_DOMAIN_NAME"]]]],
             ]
         ]
-        let (_, response) = try await Self.send(
+        let (data, response) = try await Self.send(
             "POST", lab["OS_AUTH_URL"] + "/auth/tokens", JSONSerialization.data(withJSONObject: body), ["Content-Type": "application/json"])
         token = response.value(forHTTPHeaderField: "X-Subject-Token") ?? ""
+        let answer = try JSONSerialization.jsonObject(with: data) as? [String: Any]
+        self.user = ((answer?["token"] as? [String: Any])?["user"] as? [String: Any])?["id"] as? String ?? ""
     }
 
     /// The answer's JSON object; throws with its beginning where it is no 2xx.
@@ -33,6 +38,19 @@ struct Session {
         if body != nil { headers["Content-Type"] = type }
         let (data, _) = try await Self.send(method, url, body, headers)
         return (try? JSONSerialization.jsonObject(with: data)) as? [String: Any] ?? [:]  // no body is no record
+    }
+
+    /// Another project that the administrator has the same role in; the name.
+    func makeProject(_ name: String) async throws -> String {
+        let root = lab["OS_AUTH_URL"]
+        let body = try JSONSerialization.data(withJSONObject: ["project": ["name": name, "domain_id": "default"]])
+        let project = try await call("POST", root + "/projects", body: body)["project"] as? [String: Any]
+        let roles = try await call("GET", root + "/roles?name=admin")["roles"] as? [[String: Any]]
+        guard let project = project?["id"] as? String, let role = roles?.first?["id"] as? String else {
+            throw CommandFailed(description: "Keystone made no project, or has no role admin")
+        }
+        _ = try await call("PUT", "\(root)/projects/\(project)/users/\(user)/roles/\(role)")
+        return name
     }
 
     /// Ends somebody's token before its time.

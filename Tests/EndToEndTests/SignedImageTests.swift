@@ -8,22 +8,13 @@ import Testing
     @Test(arguments: ["SHA-512", "SHA-256"]) func onlyASignedImageReachesTheNodes(hash: String) async throws {
         let lab = try Lab()
         let (glance, service) = (try await Glance(lab), try Service(lab, more: "verify_signatures: true\nsignature_certificates: signers"))
-        let bytes = Data([0] + (1..<3_000_000).map { _ in UInt8.random(in: 0...255) })
-        try FileManager.default.createDirectory(at: service.folder.appending(path: "signers"), withIntermediateDirectories: true)
-        let file = { (name: String) in service.folder.appending(path: name).path }
-        try bytes.write(to: URL(filePath: file("image")))
-        try openssl(
-            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=signer",
-            ["-keyout", file("key.pem"), "-out", file("signers/\(Self.uuid).pem")])
-        let name = hash.replacingOccurrences(of: "-", with: "").lowercased()
-        let padding = "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:-3"
-        try openssl("dgst -\(name) \(padding)", ["-sign", file("key.pem"), "-out", file("signature"), file("image")])
-        let properties = [
-            "img_signature": try Data(contentsOf: URL(filePath: file("signature"))).base64EncodedString(),
-            "img_signature_hash_method": hash,
-            "img_signature_key_type": "RSA-PSS", "img_signature_certificate_uuid": Self.uuid,
-        ]
-        // Glance itself checks what claims to be signed while it is uploaded, where it has Barbican; so the properties come afterwards.
+        let bytes = try Glance.random(3_000_000)
+        let signer = try Signer(in: service.folder)
+        let folder = service.folder.appending(path: "signers")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try signer.certificate.write(to: folder.appending(path: "\(Self.uuid).pem"))
+        let properties = try signer.properties(of: bytes, hash: hash, certificate: Self.uuid)
+        // Glance itself checks what claims to be signed while it is uploaded; so the properties come afterwards.
         let signed = try await glance.upload("e2e signed", content: bytes)
         try await glance.set(properties, on: signed)
         let forged = try await glance.upload("e2e forged", content: bytes.dropLast() + [7])
@@ -36,9 +27,5 @@ import Testing
         #expect(try lab.holders(of: forged).isEmpty && lab.holders(of: unsigned).isEmpty)
         #expect(said.contains("its signature is not the one of certificate"))
         #expect(said.contains("it has no img_signature"))
-    }
-
-    private func openssl(_ words: String, _ more: [String]) throws {
-        try run("/usr/bin/openssl", words.split(separator: " ").map(String.init) + more)
     }
 }

@@ -83,6 +83,22 @@ import Testing
         #expect(await world.hosts.operations.isEmpty)
     }
 
+    @Test func aSparseDiskNeedsRoomForWhatItHolds() async throws {
+        let (image, large) = (Self.image(6), 2048 * Self.gibibyte)
+        let world = try await world(image, virtualBytes: large, settings: SiteSettings(deliver: DeliverySettings(via: .direct)))
+        let end = await world.reconciler.reconcile(image.id, cause: .event)
+        guard case .again(let reason, let isPermanent) = end else {
+            Issue.record("\(end)")
+            return
+        }
+        #expect(!isPermanent && reason.contains("no space") && reason.contains("\(large) bytes"), "\(reason)")
+        #expect(await world.holders(of: image.id).isEmpty)
+        #expect(await world.hosts.temporaryBytes(on: "dcn1-compute-0") == image.sizeBytes, "the image's own bytes are kept")
+        await world.hosts.hold(3 << 20, of: image.id)
+        #expect(await world.reconciler.reconcile(image.id, cause: .event) == .settled)
+        #expect(await world.hosts.bytes(of: image.id, on: "dcn1-compute-0") == large)
+    }
+
     @Test func whatCannotBeConvertedSaysSoAndLeavesNoBaseFile() async throws {
         let image = Self.image(4)
         let world = try await world(image)

@@ -14,7 +14,7 @@ import Testing
         let real = try SQLiteLedger.inMemory()
         let first = try World(ledger: CrashingLedger(real, after: writes))
         await first.catalog.put(Samples.image(1, tags: ["golden"]))
-        try? await first.ledger.request([id], cause: .event, at: first.clock.now.date)
+        _ = try? await first.ledger.request([id], cause: .event, at: first.clock.now.date)
         _ = await first.reconciler.reconcile(id, cause: .event)
         let recorded = try await real.placements(of: id).filter { $0.touchedAt != nil }.map(\.host)
 
@@ -46,9 +46,9 @@ private final class CrashingLedger: Ledger {
         if isDead { throw Failure(.fatal, "the process is dead") }
     }
 
-    func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) {
+    func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) -> [WorkRow] {
         try write()
-        try await real.request(images, cause: cause, at: now)
+        return try await real.request(images, cause: cause, at: now)
     }
     func dueWork(at now: Date, excluding: Set<ImageID>, limit: Int) async throws(Failure) -> [WorkRow] {
         try await real.dueWork(at: now, excluding: excluding, limit: limit)

@@ -44,6 +44,36 @@ import Testing
         #expect(await world.loop.imagesInFlight == 0)
     }
 
+    /// As the intake does it, at any moment of the loop.
+    @Test func whatIsHandedOverIsLookedAtOnce() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.loop.run() }
+            for number in 1...300 {
+                let rows = try await world.ledger.request([Samples.imageID(number)], cause: .event, at: world.clock.now.date)
+                if number % 3 == 0 { world.work.wake() }
+                await world.loop.take(rows)
+            }
+            try await eventually("all are finished") { try await world.ledger.workCount() == 0 }
+            await world.loop.drain()
+            try await group.waitForAll()
+        }
+        #expect(await world.catalog.reads == 300)
+    }
+
+    /// The loop sleeps for half a minute of a clock that stands still.
+    @Test func whatIsHandedOverWakesTheLoop() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.loop.run() }
+            try await eventually("the loop sleeps") { world.clock.sleeperCount == 1 }
+            await world.loop.take(try await world.ledger.request([id], cause: .event, at: world.clock.now.date))
+            try await eventually("the row is finished") { try await world.ledger.workCount() == 0 }
+            await world.loop.drain()
+            try await group.waitForAll()
+        }
+    }
+
     @Test func whatIsWantedIsTouchedAheadOfItsTTLForEver() async throws {
         let world = try World(sites: 1, hostsPerSite: 2)
         await world.catalog.put(Samples.image(1, tags: ["golden"]))

@@ -10,15 +10,18 @@ import Testing
 
 /// Thirty days of a fleet in virtual time: the refresher, the work loop, the schedule and all between them are the real ones.
 @Suite struct RefreshSimulationTests {
-    /// The largest fleet that is spoken of: a million placements.
+    /// A tenth of the largest fleet that is spoken of; all of it, a million placements, with FORECACHE_FULL_SCALE=1, as the integration part of `Tests/run` has it.
     @Test func nothingExpiresInThirtyDaysOnAHostThatCanBeReached() async throws {
-        let simulation = try await RefreshSimulation(sites: 200, hostsPerSite: 50, images: 100, days: 30, seed: 20_261_122)
+        let sites = ProcessInfo.processInfo.environment["FORECACHE_FULL_SCALE"] == "1" ? 200 : 20
+        let simulation = try await RefreshSimulation(sites: sites, hostsPerSite: 50, images: 100, days: 30, seed: 20_261_122)
         let report = await simulation.run()
         print(report)
+        #expect(report.placements == sites * 50 * 100)
         #expect(report.expiredWhileReachable == [], "seed \(report.seed)")
         #expect(report.notRepaired == 0)
-        // Tried every ten minutes while away; and at the slow site a hundred images, four at once, are half an hour of commands.
-        #expect(report.slowestRepairSeconds < 3600)
+        // Tried every ten minutes while away. A host that goes away again in the middle of its repair may find an image in its longest pause, which jitter
+        // makes longer by a quarter; and at the slow site a hundred images, four at once, are half an hour of commands.
+        #expect(report.slowestRepairSeconds < Double(Limits().backoffMaxSeconds) * 1.25 + 1800)
         #expect(report.expired > 0, "hosts that were away for longer than the TTL are part of it")
         #expect(report.visitsPerHostAndDay < 4)
         // All became fresh at once, and jitter spreads their first refresh over a fifth of 14.4 hours.
@@ -86,7 +89,7 @@ struct RefreshSimulation {
 
     /// Two outages a host and month, of one to nine hours; besides, one site for 30 hours and three hosts for 26 to 50.
     private static func outages(_ fleet: Fleet, from start: Date, days: Int, seed: UInt64) -> [HostName: [Range<Date>]] {
-        var random = SplitMix(state: seed)
+        var random = SplitMix64(seed: seed)
         var outages: [HostName: [Range<Date>]] = [:]
         func add(_ host: HostName, at hour: Double, hours: Double) {
             let from = start.addingTimeInterval(hour * 3600)
@@ -182,18 +185,5 @@ struct RefreshReport: CustomStringConvertible {
         expired while reachable: \(expiredWhileReachable.count); while away: \(expired), of which \(notRepaired) are not repaired, the slowest \
         \(Int(slowestRepairSeconds)) s after its host was back
         """
-    }
-}
-
-/// Sebastiano Vigna's SplitMix64: the same numbers from the same seed everywhere.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

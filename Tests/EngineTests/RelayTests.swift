@@ -4,6 +4,7 @@ import ForecacheTestSupport
 import FoundationEssentials
 import Logging
 import Planning
+import Synchronization
 import Testing
 
 /// `via: relay` through the real executor, on hosts in memory whose links take time.
@@ -52,26 +53,24 @@ import Testing
 
         /// Executes while time passes, a quarter of a second at a time; `happen` is called at each with the seconds that went by.
         func run(_ happen: @escaping @Sendable (Double) async -> Void = { _ in }) async throws -> (outcomes: [Outcome], seconds: Double) {
-            let (plan, start) = (await plan(), clock.now)
-            return try await withThrowingTaskGroup(of: [Outcome]?.self) { group in
-                group.addTask { await self.executor.execute(plan, fleet: self.fleet) }
-                group.addTask {
-                    while !Task.isCancelled, start.duration(to: self.clock.now) < .seconds(3600) {
-                        // Everybody who has something to do without time passing does it first.
-                        var turns = 0
-                        while turns < 1500 || (self.clock.sleeperCount < 2 && turns < 100_000 && !Task.isCancelled) {
-                            await Task.yield()
-                            turns += 1
-                        }
-                        await happen(start.duration(to: self.clock.now).seconds)
-                        self.clock.advance(by: .milliseconds(250))
-                    }
-                    return nil
-                }
-                let outcomes = try await group.next() ?? nil
-                group.cancelAll()
-                return (outcomes ?? [], start.duration(to: clock.now).seconds)
+            let (plan, start, steps) = (await plan(), clock.now, StepExecutor())
+            let ended = Mutex<[Outcome]?>(nil)
+            // This function's, and awaited below.
+            let running = Task(executorPreference: steps) { [executor, fleet] in
+                let outcomes = await executor.execute(plan, fleet: fleet)
+                ended.withLock { $0 = outcomes }
             }
+            // Everybody who has something to do without time passing does it first.
+            steps.runUntilIdle()
+            while ended.withLock({ $0 == nil }), start.duration(to: clock.now) < .seconds(3600) {
+                await happen(start.duration(to: clock.now).seconds)
+                clock.advance(by: .milliseconds(250))
+                steps.runUntilIdle()
+            }
+            let seconds = start.duration(to: clock.now).seconds
+            running.cancel()
+            steps.runUntilIdle()
+            return (try #require(ended.withLock { $0 }), seconds)
         }
 
         func wanBytes() async -> Int64 { await hosts.wanTraffic.reduce(0) { $0 + $1.bytes } }

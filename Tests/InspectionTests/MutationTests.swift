@@ -1,3 +1,4 @@
+import ForecacheTestSupport
 import Foundation
 import Testing
 
@@ -5,19 +6,6 @@ import Testing
 
 /// Any bytes end in a verdict, within the bounds that `inspect` (Fixtures.swift) asserts on the way.
 @Suite struct MutationTests {
-    private struct Generator: RandomNumberGenerator {
-        var state: UInt64
-
-        /// SplitMix64.
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var value = state
-            value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-            return value ^ (value >> 31)
-        }
-    }
-
     private static func fixtures() throws -> [(declared: String, bytes: [UInt8])] {
         var all = try RecognitionTests.made.filter { !$0.options.contains("subformat=fixed") }.map {
             ($0.declared, try QemuImg.create($0.qemu, $0.options, size: "1M"))
@@ -41,7 +29,7 @@ import Testing
     }
 
     /// One to six places of an image changed; `undo` holds what was there.
-    private static func mutate(_ bytes: inout [UInt8], in places: [Range<Int>], _ generator: inout Generator) -> [(Int, UInt8)] {
+    private static func mutate(_ bytes: inout [UInt8], in places: [Range<Int>], _ generator: inout SplitMix64) -> [(Int, UInt8)] {
         var undo: [(Int, UInt8)] = []
         for _ in 0..<Int.random(in: 1...6, using: &generator) {
             let place = places[Int.random(in: places.indices, using: &generator)]
@@ -56,12 +44,12 @@ import Testing
         return undo
     }
 
-    private static func generator(_ what: String) -> (Generator, seed: UInt64) {
+    private static func generator(_ what: String) -> (SplitMix64, seed: UInt64) {
         let given = ProcessInfo.processInfo.environment["INSPECTION_SEED"].flatMap { UInt64($0) }
         let seed = given ?? UInt64.random(in: 0 ... .max)
         // Said before the first mutation: a trap leaves no time afterwards.
         say("\(what): INSPECTION_SEED=\(seed)")
-        return (Generator(state: seed), seed)
+        return (SplitMix64(seed: seed), seed)
     }
 
     private static func say(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }

@@ -1,4 +1,5 @@
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Notifications
 import Testing

@@ -1,4 +1,5 @@
 import ForecacheModel
+import ForecacheTestSupport
 import Planning
 import Testing
 
@@ -141,7 +142,7 @@ import Testing
     /// The last five of 20,000 went wrong once: who had waited long gave up beside the first good copy, or fetched it once more each, and hosts that hang were asked
     /// in turn for ever.
     @Test(arguments: Array(0..<200) + [837, 1960, 4933, 9956, 13644]) func whateverHappensWhoeverIsAliveFinishes(seed: Int) {
-        var random = Seeded(UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         let hosts = random.below(20) + 2
         var world = RelayWorld(
             hosts: hosts, fanOut: random.below(4) + 1, forks: random.below(hosts) + 1, lan: [25e6, 60e6, 125e6][random.below(3)])
@@ -172,20 +173,5 @@ import Testing
         #expect(finished == alive, "seed \(seed): \(Set(alive).subtracting(finished)) of \(hosts), lost \(lost)")
         #expect(world.violations.isEmpty, "seed \(seed): \(world.violations.prefix(3))")
         #expect(world.wanBytes <= Self.size * Double(2 + lost.count + 3 * wrong), "seed \(seed): \(world.wanBytes / Self.size) × the image")
-    }
-}
-
-/// SplitMix64: the same numbers for the same seed everywhere.
-struct Seeded {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func below(_ bound: Int) -> Int {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return Int((mixed ^ (mixed >> 31)) % UInt64(bound))
     }
 }

@@ -97,7 +97,7 @@ import Testing
     }
 
     @Test(arguments: 0..<60) func everyTreeIsSound(seed: Int) {
-        var random = Seeded(UInt64(seed))
+        var random = SplitMix64(seed: UInt64(seed))
         let hosts = random.below(40) + 1
         func some(_ share: Int) -> Set<Int> { Set((0..<hosts).filter { _ in random.below(share) == 0 }) }
         let fleet = fleet(hosts, withoutAddress: some(6))

@@ -1,4 +1,5 @@
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Testing
 
@@ -8,7 +9,7 @@ import Testing
 @Suite struct RuleIndexTests {
     /// Rules and images of few words, so that they often meet.
     private struct World {
-        var random: SplitMix
+        var random: SplitMix64
 
         mutating func pick<Element>(_ list: [Element]) -> Element { list[Int(random.next() % UInt64(list.count))] }
         mutating func isOneIn(_ number: UInt64) -> Bool { random.next() % number == 0 }
@@ -67,7 +68,7 @@ import Testing
     }
 
     @Test(arguments: 0..<30) func whatIsLookedUpIsWhatHolds(seed: UInt64) throws {
-        var world = World(random: SplitMix(state: seed))
+        var world = World(random: SplitMix64(seed: seed))
         let matches = (0..<40).map { _ in world.condition(depth: 3) }
         let list = matches.enumerated().map { "  - {name: r\($0.offset), match: \($0.element)}" }
         let rules = Fixtures.rules("apiVersion: forecache/v1\nrules:\n" + list.joined(separator: "\n"))

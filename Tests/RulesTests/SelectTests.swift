@@ -1,4 +1,5 @@
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Testing
 
@@ -79,7 +80,7 @@ import Testing
 
     /// What is told of one image after the other comes to the same as a list of all, and names exactly those that have to be decided again.
     @Test(arguments: 0..<20) func toldOneByOneOrAllAtOnceItIsTheSame(seed: UInt64) throws {
-        var random = SplitMix(state: seed)
+        var random = SplitMix64(seed: seed)
         let rules = Fixtures.rules(
             Fixtures.file(match: "{name: 'k*'}", "select: {newest: 2, group_by: {property: g}}"))
         var known: [ImageID: ImageFacts] = [:]

@@ -65,7 +65,7 @@ struct Lab {
 /// An image made up for one test.
 struct ImageFile {
     let bytes: Data
-    let request: BaseFileRequest
+    var request: BaseFileRequest
     var name: BaseFileName { BaseFileName(of: request.image) }
 
     init(bytes count: Int) {
@@ -77,11 +77,30 @@ struct ImageFile {
             bytes.append(contentsOf: block)
         }
         bytes.removeLast(bytes.count - count)
+        self.init(bytes)
+    }
+
+    /// A qcow2 of a disk with nothing in it, to be converted.
+    init(emptyDiskBytes: Int64) throws {
+        let path = "/tmp/forecache-disk-\(UUID().uuidString.prefix(8))"
+        defer { try? FileManager.default.removeItem(atPath: path) }  // left behind where it cannot be removed: it lies in /tmp
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/qemu-img")
+        process.arguments = ["create", "-q", "-f", "qcow2", path, String(emptyDiskBytes)]
+        try process.run()
+        process.waitUntilExit()
+        self.init(try Data(contentsOf: URL(fileURLWithPath: path)))
+        let head = bytes.prefix(65536)
+        request.proof = RangeProof(ranges: [0..<Int64(head.count)], sha256: Hexadecimal.text(SHA256.hash(data: head)))
+        request.conversion = .init(qemuFormat: "qcow2", rawBytes: emptyDiskBytes)
+    }
+
+    private init(_ bytes: Data) {
         guard let image = ImageID(UUID().uuidString), let digest = Digest(.sha512, hex: Hexadecimal.text(SHA512.hash(data: bytes))) else {
             preconditionFailure("a UUID is an image id, and a hash has its length")
         }
         self.bytes = bytes
-        request = BaseFileRequest(image: image, bytes: Int64(count), digest: digest)
+        request = BaseFileRequest(image: image, bytes: Int64(bytes.count), digest: digest)
     }
 }
 

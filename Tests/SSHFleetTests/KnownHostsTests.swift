@@ -1,3 +1,4 @@
+import ForecacheTestSupport
 import Foundation
 import Testing
 
@@ -77,7 +78,7 @@ import Testing
     @Test func hostileFiles() {
         var generator = SystemRandomNumberGenerator()
         let seed = UInt64.random(in: .min ... .max, using: &generator)
-        var random = SplitMix(state: seed)
+        var random = SplitMix64(seed: seed)
         let good = Array(line("node-1").utf8)
         for _ in 0..<300 {
             var bytes = good
@@ -91,18 +92,5 @@ import Testing
         for odd in ["@", "@revoked", "|", "|1|", "|1||", "|1|x|y ssh-ed25519 AAAA", "a b", "a b c", "\r", "@revoked a b"] {
             #expect(verdict([odd]) == .unknown, "seed \(seed)")
         }
-    }
-}
-
-/// Repeatable random numbers: the seed is in every message.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ mixed >> 31
     }
 }

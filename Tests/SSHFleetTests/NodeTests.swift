@@ -1,4 +1,5 @@
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Testing
 
@@ -13,7 +14,7 @@ import Testing
     /// Words that a shell must take for exactly themselves, through a real /bin/sh.
     @Test func quotingSurvivesARealShell() throws {
         let seed = UInt64.random(in: .min ... .max)
-        var random = SplitMix(state: seed)
+        var random = SplitMix64(seed: seed)
         let odd = Array("'\"\\$`!*?[]{}()<>|&;#~ \n\t\r=%aé\u{1}\u{7f}")
         var words = ["", "'", "''", "a'b", "-n", "$(id)", "\\", "\n", "';id;'"]
         for _ in 0..<200 {
@@ -86,7 +87,7 @@ import Testing
 
     @Test func damagedLinesNeverCrash() {
         let seed = UInt64.random(in: .min ... .max)
-        var random = SplitMix(state: seed)
+        var random = SplitMix64(seed: seed)
         let good = Array(
             #"{"event":"node","now":1,"ttl":null,"force_raw_images":true,"free_bytes":1,"total_bytes":2,"cache_dir":true,"tools":{"curl":true}}"#
                 .utf8)

@@ -73,6 +73,22 @@ import Testing
         #expect(try refusal(odd, signer.pem, of: signer.bytes)?.contains("not the one") == true)
     }
 
+    /// cursive takes the first certificate of a PEM file, whatever stands around it.
+    @Test func aPEMFileMayTellMoreThanTheCertificate() throws {
+        let (signer, issuer) = (try Signer(key: "rsa -pkeyopt rsa_keygen_bits:2048"), try Signer(key: "ed25519"))
+        let properties = properties(try signer.pss("SHA-256"))
+        let told = Array(try signer.openssl("x509 -in cert.pem -text"))
+        #expect(told.count > signer.pem.count + 1000)
+        let lines = String(decoding: signer.pem, as: UTF8.self).replacing("\n", with: "\r\n")
+        let key = Array(try signer.openssl("pkey -in key.pem"))
+        for file in [told, [10] + signer.pem + [10], signer.pem + issuer.pem, Array(lines.utf8), key + signer.pem] {
+            #expect(try refusal(properties, file, of: signer.bytes) == nil, "\(String(decoding: file.prefix(40), as: UTF8.self))")
+        }
+        #expect(try refusal(properties, issuer.pem + signer.pem, of: signer.bytes)?.contains("not the RSA key") == true)
+        #expect(try refusal(properties, key, of: signer.bytes) == "its certificate is a PEM 'PRIVATE KEY'")
+        #expect(try refusal(properties, Array("no PEM".utf8), of: signer.bytes) == "its certificate is not X.509 in PEM or DER")
+    }
+
     @Test func aCertificateIsTakenWhileItIsValid() throws {
         let signer = try Signer(key: "rsa -pkeyopt rsa_keygen_bits:2048")
         let properties = properties(try signer.pss("SHA-256"))

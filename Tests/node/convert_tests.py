@@ -1,4 +1,5 @@
 """publish with a conversion: from an image's bytes to the raw base file that Nova would have made."""
+import contextlib
 import hashlib
 import os
 import random
@@ -7,7 +8,7 @@ import subprocess
 import tempfile
 import threading
 
-from harness import NAME, OWNER, test, until, write, read, failed, succeeded
+from harness import BODY, NAME, OWNER, test, until, write, read, failed, succeeded
 
 MIB = 1 << 20
 # 64 MiB as a disk has them: some bytes, and holes.
@@ -149,9 +150,9 @@ def convert_refuses_a_disk_inside_the_disk(site):
     swept_clean(site)
 
 
-@test
-def convert_on_a_full_disk(site):
-    body = image_of("qcow2")
+@contextlib.contextmanager
+def disk_of_16_mib(site):
+    """The site's cache is on a file system of its own meanwhile."""
     small = os.path.join(site.root, "small")
     os.mkdir(small)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=755", "tmpfs", small], check=True)
@@ -159,15 +160,61 @@ def convert_on_a_full_disk(site):
         site.cache = small + "/_base"
         os.mkdir(site.cache)
         os.chown(site.cache, OWNER, OWNER)
+        yield small
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+@test
+def convert_needs_room_for_what_the_image_holds(site):
+    with disk_of_16_mib(site):
+        # A disk of 64 MiB with 3.5 MiB in it: fits, but not if so much must stay free that these do not fit.
+        for kind in ("qcow2", "vmdk", "vdi"):
+            body = image_of(kind)
+            put(site, body)
+            event = failed(site.publish(**conversion(body, kind, keep_free=10 * MIB)).end(), "no_space")
+            assert 3 * MIB < int(event["detail"].split()[0]) < 6 * MIB, (kind, event)
+            assert not os.path.exists(site.base()) and not [name for name in site.left() if name.endswith(".raw")], site.left()
+            assert read(site.part(body)) == body
+            succeeded(site.publish(**conversion(body, kind)).end(), existing=False)
+            assert read(site.base()) == DISK
+            os.unlink(site.base())
+        # What is packed tells its size only once it is here; then its bytes are kept.
+        disk = b"x" * (20 * MIB)
+        body = image_of("qcow2", ("-c",), disk)
         put(site, body)
-        # Known before: 64 MiB do not fit. Before the transfer as well, where not a byte is moved.
-        failed(site.publish(**conversion(body)).end(), "no_space")
-        os.unlink(site.part(body))
-        failed(site.fetch(raw_size=len(DISK)).end(), "no_space")
-        assert not os.path.exists(site.part())
+        event = failed(site.publish(**conversion(body, size=len(disk))).end(), "no_space")
+        assert 20 * MIB <= int(event["detail"].split()[0]) < 21 * MIB and read(site.part(body)) == body, event
+        succeeded(site.start("release", **site.image(body)).end())
+
+
+@test
+def convert_needs_all_room_where_qemu_cannot_measure(site):
+    body = image_of("qcow2")
+    with disk_of_16_mib(site):
+        for answer in ("exit 1", "echo '{}'", "echo '{ \"required\": 99, \"fully-allocated\": 98 }'", "yes '\"required\": '", "kill $$",
+                       "echo '\"required\": 99999999999999999999, \"fully-allocated\": 99999999999999999999'"):
+            put(site, body)
+            tools = fake_qemu(site, f"[ $1 = measure ] || exec /usr/bin/qemu-img \"$@\"; {answer}")
+            event = failed(site.publish(env={"PATH": tools}, **conversion(body)).end(), "no_space")
+            assert event["detail"].startswith(f"{len(DISK)} bytes are needed"), (answer, event)
+
+
+@test
+def convert_that_cannot_have_room_moves_nothing(site):
+    # The image and its disk take 3 MB each at least.
+    with disk_of_16_mib(site):
+        failed(site.fetch(raw_size=len(DISK), keep_free=11 * MIB).end(), "no_space")
+        assert site.left() == [] or not os.path.exists(site.part()), site.left()
+        succeeded(site.fetch(raw_size=len(DISK), keep_free=9 * MIB).end(), bytes=len(BODY))
+
+
+@test
+def convert_on_a_full_disk(site):
+    with disk_of_16_mib(site) as small:
         # It fills while qemu-img is at it.
-        disk = random.Random(5).randbytes(10 * MIB)
-        body = image_of("qcow2", disk=disk[:3 * MIB])
+        disk = random.Random(5).randbytes(3 * MIB)
+        body = image_of("qcow2", disk=disk)
         put(site, body)
         # In parts, for the limit on a file's size is on the thief as well.
         script = f"for n in 1 2 3 4 5 6; do head -c 3000000 /dev/zero >'{small}'/thief$n; done 2>/dev/null; exec /usr/bin/qemu-img \"$@\""
@@ -179,9 +226,7 @@ def convert_on_a_full_disk(site):
         assert os.path.exists(site.part(body))
         succeeded(site.publish(**conversion(body, size=3 * MIB)).end(), existing=False)
         succeeded(site.start("sweep", cache_dir=site.cache, older_than=0).end())
-        assert read(site.base()) == disk[:3 * MIB] and site.left() == []
-    finally:
-        subprocess.run(["umount", "-l", small], check=True)
+        assert read(site.base()) == disk and site.left() == []
 
 
 @test

@@ -1,6 +1,8 @@
 """Runs the tests of the node's programs under the three shells; started by Tests/node/run."""
 import concurrent.futures
+import contextlib
 import os
+import queue
 import shutil
 import subprocess
 import sys
@@ -10,21 +12,22 @@ import time
 
 from fault_server import FaultServer
 from harness import HERE, SCRIPTS, SHELLS, BODY, TESTS, test, Site, assembled, failed, SSHServers
+import stream_tests  # noqa: F401 (its tests join TESTS: the longest are in here and the next, so they begin first)
+import cache_tests  # noqa: F401 (its tests join TESTS)
 import fetch_tests  # noqa: F401 (its tests join TESTS)
 import publish_tests  # noqa: F401 (its tests join TESTS)
 import hostile_tests  # noqa: F401 (its tests join TESTS)
-import stream_tests  # noqa: F401 (its tests join TESTS)
 import receive_tests  # noqa: F401 (its tests join TESTS)
 import copy_tests  # noqa: F401 (its tests join TESTS)
 import convert_tests  # noqa: F401 (its tests join TESTS)
+import podman_tests  # noqa: F401 (its tests join TESTS)
 import badday_tests  # noqa: F401 (its tests join TESTS)
 import growing_tests  # noqa: F401 (its tests join TESTS)
-import cache_tests  # noqa: F401 (its tests join TESTS)
 import read_tests  # noqa: F401 (its tests join TESTS)
 
 
-# Of each shell.
-LANES = 2
+# Tests side by side, as they mostly wait.
+LANES = 8
 
 
 def run_one(function, shell, root, server, ssh):
@@ -46,10 +49,12 @@ def run_one(function, shell, root, server, ssh):
             run.close_input()
 
 
-def run_tests(shell, tests, wanted, root, ssh, say):
+def run_tests(work, root, ssh, say):
+    """A lane: takes one test after the other until none is left. Its server is its own, which tests look into."""
     server, results = FaultServer(BODY), []
-    for function in tests:
-        if all(word in f"{shell} {function.__name__}" for word in wanted):
+    with contextlib.suppress(queue.Empty):
+        while True:
+            shell, function = work.get_nowait()
             began = time.monotonic()
             trouble = run_one(function, shell, root, server, ssh)
             results.append(trouble is None)
@@ -89,11 +94,14 @@ def main():
     ssh = SSHServers(root)
     try:
         results = [] if wanted else lint(say, root)
-        # Side by side, as they mostly wait.
-        parts = [(shell, TESTS[start::LANES]) for shell in SHELLS for start in range(LANES)]
-        with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
-            for part in pool.map(lambda part: run_tests(*part, wanted, root, ssh, say), parts):
-                results += part
+        work = queue.SimpleQueue()
+        for function in TESTS:
+            for shell in SHELLS:
+                if all(word in f"{shell} {function.__name__}" for word in wanted):
+                    work.put((shell, function))
+        with concurrent.futures.ThreadPoolExecutor(LANES) as pool:
+            for lane in [pool.submit(run_tests, work, root, ssh, say) for _ in range(LANES)]:
+                results += lane.result()
     finally:
         ssh.close()
         shutil.rmtree(root, ignore_errors=True)

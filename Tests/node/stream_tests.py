@@ -3,7 +3,7 @@ import os
 import signal
 import time
 
-from harness import BODY, test, until, write, read, failed, succeeded
+from harness import BODY, TOKEN, test, until, write, read, failed, succeeded
 
 
 def slices(site):
@@ -41,9 +41,18 @@ def streams_are_kept_only_where_they_bring_more(site):
         if os.path.exists(site.part()):
             os.unlink(site.part())
         since, began = len(site.server.requests), time.monotonic()
-        succeeded(site.fetch(kind, streams=4, trial=1, stall_timeout=20).end(40), bytes=len(BODY))
+        succeeded(site.fetch(kind, streams=4, trial=1, near=0, stall_timeout=20).end(40), bytes=len(BODY))
         assert read(site.part()) == BODY
         assert time.monotonic() - began < most, (kind, time.monotonic() - began, ranges(site, since))
+
+
+@test
+def streams_are_not_tried_on_a_short_way(site):
+    since = len(site.server.requests)
+    succeeded(site.fetch(streams=4, trial=1, near=900_000).end(), bytes=len(BODY))
+    asked = site.server.requests[since:]
+    assert [path for path, _ in asked][0] == "/" and len(asked) == 2, asked
+    assert [headers.get("X-Auth-Token") for _, headers in asked] == [None, TOKEN], "the token goes to the image alone"
 
 
 @test
@@ -107,7 +116,7 @@ def slices_are_swept(site):
 
 @test
 def streams_are_checked(site):
-    for bad in ({"streams": 0}, {"streams": 17}, {"streams": "x"}, {"trial": 2}):
+    for bad in ({"streams": 0}, {"streams": 17}, {"streams": "x"}, {"trial": 2}, {"near": "x"}):
         failed(site.fetch(**bad).end(), "bad_parameter")
 
 

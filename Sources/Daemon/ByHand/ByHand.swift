@@ -102,6 +102,14 @@ public struct ByHand: Sendable {
         try await planned(for: images, targets: targets).plans
     }
 
+    /// As above, on every host, for the images of these ids or unique names. The hosts are asked while Keystone and Glance are.
+    public func plans(named selectors: [String], via: Via?) async throws(Refusal) -> [Plan] {
+        let asked = policy.fleet.sites.filter { (via ?? policy.defaults.via(of: $0)) != .novaAPI }.flatMap(\.hosts)
+        async let observed = HostObserver(hosts: hosts, forks: limits.forks).observe(asked)
+        let images = try await images(selectors)
+        return try await planned(for: images, targets: .everyHost(via: via), observed: await observed).plans
+    }
+
     /// Plans, and what they were made from.
     public struct Planned: Sendable {
         public var plans: [Plan]
@@ -112,18 +120,19 @@ public struct ByHand: Sendable {
 
     /// As above. `isOffline`: no host is asked; each counts as if no base file lay there.
     public func planned(for images: [ImageFacts], targets: Targets, isOffline: Bool = false) async throws(Refusal) -> Planned {
+        try await planned(for: images, targets: targets, observed: isOffline ? Self.asIfEmpty(policy.fleet.hosts) : nil)
+    }
+
+    /// `observed`: all that may be concerned; nil asks those that are.
+    private func planned(
+        for images: [ImageFacts], targets: Targets, observed: [HostName: HostObservation]?
+    ) async throws(Refusal) -> Planned {
         let decisions = try await decisions(on: images, targets)
         let refusals = decisions.compactMap { decision in
             decision.refusal.map { "image \(decision.image.id) (\(decision.image.name.printable)): \($0)" }
         }
         if targets != .rules, !refusals.isEmpty { throw .failed(Failure(.permanent, refusals.joined(separator: "\n"))) }
-        let wanted = Set(
-            decisions.flatMap { decision in
-                let throughNova = decision.hostsThroughNova(policy.fleet, policy.defaults)
-                return decision.placements.filter { $0.mode == .enforce && !throughNova.contains($0.host) }.map(\.host)
-            })
-        let concerned = policy.fleet.hosts.filter { wanted.contains($0.name) }
-        let observed = isOffline ? Self.asIfEmpty(concerned) : await HostObserver(hosts: hosts, forks: limits.forks).observe(concerned)
+        let observed = if let observed { observed } else { await observations(for: decisions) }
         let now = Date()
         var (plans, withoutWindows): ([Plan], [Plan]) = ([], [])
         for decision in decisions {
@@ -152,6 +161,15 @@ public struct ByHand: Sendable {
         }
         if Task.isCancelled { throw .failed(Failure(.cancelled, "told to stop before anything was moved")) }
         return Planned(plans: plans, observed: observed, withoutWindows: withoutWindows)
+    }
+
+    private func observations(for decisions: [Decision]) async -> [HostName: HostObservation] {
+        let wanted = Set(
+            decisions.flatMap { decision in
+                let throughNova = decision.hostsThroughNova(policy.fleet, policy.defaults)
+                return decision.placements.filter { $0.mode == .enforce && !throughNova.contains($0.host) }.map(\.host)
+            })
+        return await HostObserver(hosts: hosts, forks: limits.forks).observe(policy.fleet.hosts.filter { wanted.contains($0.name) })
     }
 
     private func decisions(on images: [ImageFacts], _ targets: Targets) async throws(Refusal) -> [Decision] {
@@ -190,6 +208,9 @@ public struct ByHand: Sendable {
         guard let inspection else { return plan }
         do throws(Failure) {
             return try await inspection.inspected(plan)
+        } catch  where error.kind == .permanent {
+            // The trouble of one image: what was asked for of others is still done.
+            return plan.refusing(error.description)
         } catch {
             throw Refusal(error)
         }

@@ -19,15 +19,18 @@ public struct PlanTotals: Encodable, Sendable {
         public var site: SiteName
         public var host: HostName
         public var images: Int
-        /// What the new base files take on disk: as a raw file where the host makes one, as far as the image's virtual size is known, were nothing of it sparse.
+        /// What the new base files take on disk at most: as a raw file where the host makes one, as far as the image's virtual size is known, were nothing of it
+        /// sparse.
         public var neededBytes: Int64
+        /// What they take at least, by what is known before the hosts have the images: a disk seldom holds less than its image takes.
+        public var leastBytes: Int64
         /// The largest download that lies there besides, until it is converted.
         public var temporaryBytes: Int64
         /// Nil where the host was not looked at, as are the next two.
         @OrNull public var freeBytes: Int64?
         /// Free bytes less needed ones; negative where they do not fit.
         @OrNull public var leftBytes: Int64?
-        /// Whether `keep_free` stays free, also while there are temporary bytes.
+        /// Whether `keep_free` stays free, also while there are temporary bytes; nil too where only each host can tell, by what the disks hold.
         @OrNull public var fits: Bool?
         public var keepFreeBytes: Int64
     }
@@ -83,12 +86,13 @@ public struct PlanTotals: Encodable, Sendable {
             var row =
                 hosts[step.host]
                 ?? HostRow(
-                    site: site.site, host: step.host, images: 0, neededBytes: 0, temporaryBytes: 0, freeBytes: nil, leftBytes: nil,
-                    fits: nil,
-                    keepFreeBytes: 0)
+                    site: site.site, host: step.host, images: 0, neededBytes: 0, leastBytes: 0, temporaryBytes: 0, freeBytes: nil,
+                    leftBytes: nil, fits: nil, keepFreeBytes: 0)
             row.images += 1
             let isRaw = step.format == .raw
-            row.neededBytes = row.neededBytes.saturating(plus: isRaw ? max(bytes, image.virtualSizeBytes ?? 0) : bytes)
+            let rawBytes = image.virtualSizeBytes ?? bytes
+            row.neededBytes = row.neededBytes.saturating(plus: isRaw ? max(bytes, rawBytes) : bytes)
+            row.leastBytes = row.leastBytes.saturating(plus: isRaw ? min(bytes, rawBytes) : bytes)
             if isRaw { row.temporaryBytes = max(row.temporaryBytes, bytes) }
             row.keepFreeBytes = max(row.keepFreeBytes, site.keepFreeBytes)
             hosts[step.host] = row
@@ -98,8 +102,9 @@ public struct PlanTotals: Encodable, Sendable {
     private func settled(_ row: HostRow, _ observed: [HostName: HostObservation]) -> HostRow {
         guard surveyed, case .surveyed(let survey)? = observed[row.host] else { return row }
         var row = row
-        let left = survey.freeBytes.saturating(minus: row.neededBytes)
-        (row.freeBytes, row.leftBytes, row.fits) = (survey.freeBytes, left, left.saturating(minus: row.temporaryBytes) >= row.keepFreeBytes)
+        let room = survey.freeBytes.saturating(minus: row.temporaryBytes).saturating(minus: row.keepFreeBytes)
+        (row.freeBytes, row.leftBytes) = (survey.freeBytes, survey.freeBytes.saturating(minus: row.neededBytes))
+        row.fits = row.neededBytes <= room ? true : row.leastBytes <= room ? nil : false
         return row
     }
 

@@ -2,6 +2,7 @@ import Engine
 import ForecacheModel
 import FoundationEssentials
 import Logging
+import Signatures
 
 /// Keystone and Glance, with the credentials that the service will have.
 struct CloudExamination: Sendable {
@@ -31,7 +32,7 @@ struct CloudExamination: Sendable {
                     "glance", "only images of one project are seen, and none is public",
                     "give the user a role that sees every image that rules may name"))
         }
-        return findings + (await download(of: images, from: catalog))
+        return findings + (await download(of: images, from: catalog)) + (await signers(of: images))
     }
 
     /// The right to download, and whether ranges are answered: one byte of one image tells both.
@@ -47,5 +48,47 @@ struct CloudExamination: Sendable {
                     "give the user the right to download (policy download_image); the store must answer range requests")
             ]
         }
+    }
+
+    /// Certificates that are asked for here; a cloud has few signers.
+    private static let mostCertificates = 50
+
+    /// With `verify_signatures`: how many images could be handed to hosts, and whether the certificates that they name can be had.
+    private func signers(of images: [ImageFacts]) async -> [DoctorReport.Finding] {
+        guard setup.configuration.verifiesSignatures else { return [] }
+        let active = images.filter { $0.status == .active }
+        // Without a whole signature an image is refused whatever the certificates are.
+        let signed = active.compactMap { try? ImageSignature(properties: $0.properties).certificate }
+        let certificates = Set(signed).sorted().prefix(Self.mostCertificates)
+        let count = "\(signed.count) of \(CountText.of(active.count, "active image")) \(signed.count == 1 ? "is" : "are") signed"
+        if certificates.isEmpty {
+            return [.warn("signatures", "\(count), so none is handed to hosts", "sign images, or do without `verify_signatures`")]
+        }
+        do throws(Refusal) {
+            let complaints = await complaints(about: certificates, try Shells.certificates(setup, environment: environment, logger: logger))
+            guard complaints.isEmpty else { return complaints }
+            return [.ok("signatures", "\(count); \(CountText.of(certificates.count, "certificate")) can be read")]
+        } catch {
+            return [.fail("signatures", error.message ?? "no credentials", "set the OS_* variables of an overcloudrc, or `cloud:`")]
+        }
+    }
+
+    private func complaints(
+        about certificates: some Sequence<String>, _ known: any SignatureCertificates
+    ) async -> [DoctorReport.Finding] {
+        var findings: [DoctorReport.Finding] = []
+        for certificate in certificates {
+            do throws(Failure) {
+                guard try await known.certificate(certificate) == nil else { continue }
+                let place = setup.configuration.signatureCertificates.map { "lay it down in \($0)" } ?? "store it in Barbican"
+                findings.append(
+                    .fail("signatures", "there is no certificate \(certificate), which images name", "\(place), or sign those images anew"))
+            } catch {
+                findings.append(.fail("signatures", error.description, "images that it stands for are refused until it can be read"))
+                // The others would only be told the same.
+                if error.kind == .retriable { break }
+            }
+        }
+        return findings
     }
 }

@@ -9,7 +9,7 @@
 # end means that the controller is gone, and fetch, copy and publish stop whatever they are doing. `receive` reads the image's
 # bytes there, from the offset on that its `started` names.
 #
-# `receive` takes and tells what fetch does, but for the keys of curl alone (url to trial).
+# `receive` takes and tells what fetch does, but for the keys of curl alone (streams to near, url to insecure).
 #
 #   key                     verbs               value; default
 #   cache_dir               all                 absolute path of Nova's `_base`; required
@@ -24,6 +24,7 @@
 #   streams                 fetch               1 to 16 ranged downloads side by side where the first, after some seconds alone, leaves
 #                                               much to do; 1
 #   trial                   fetch               1 = only as many of them as bring more together; 0
+#   near                    fetch               microseconds: where an answer takes less, one stream is enough without a trial; 20000
 #   connect_timeout         fetch copy          seconds; 10
 #   stall_timeout           fetch copy          seconds without a byte; 60. curl averages over 5 s and so needs that longer
 #   url                     fetch               http:// or https://; required
@@ -77,7 +78,7 @@
 #
 #   kind             what happened
 #   bad_parameter    input we do not accept                  no_tool          a program, user or container is missing
-#   busy             another forecache holds the temporary   no_space         size - have would eat into keep_free
+#   busy             another forecache holds the temporary   no_space         what is needed would eat into keep_free
 #   not_found        HTTP 404                                forbidden        HTTP 401, 403
 #   http             any other answer; `status`              network          no connection, broken, or stalled
 #   too_long         more than size; temporary dropped       truncated        less than size; temporary kept

@@ -18,10 +18,10 @@ check_conversion() {
 # Sets `made`. The temporary stays where this fails: its bytes are good, and the next try need not fetch them again.
 convert() {
     rm -f "$raw"
-    need_free "$p_raw_size"
     new_file "$raw"
+    free=$(free_bytes .)
     report=$(as_copy_user sh -c "$qemu_program" forecache-convert "$p_cache_dir/.forecache" "$part" "$raw" "$p_convert_from" \
-        "$p_raw_size" <&3 2>&1 3<&- 9>&- | { head -c 4000 && cat >/dev/null; })
+        "$p_raw_size" "$((free - p_keep_free))" <&3 2>&1 3<&- 9>&- | { head -c 4000 && cat >/dev/null; })
     read_report
     case $said in
         *'=exit 0'*) ;;
@@ -37,6 +37,7 @@ convert() {
 explain_failure() {
     case $said in
         *=no_tool*) die no_tool "qemu-img is not installed where $p_copy_user would run it" ;;
+        *=needs*) no_room "${said##*=needs }" ;;
         *=enter*) die io "$p_copy_user cannot enter $p_cache_dir/.forecache" ;;
         *'=exit 1'[2-9][0-9]*) die killed "qemu-img was ended by signal $((${said##*=exit } - 128)): $text" ;;
         *=exit*) ;;
@@ -84,23 +85,42 @@ form_of() {
 
 # What the copy user runs. Ending `podman exec` does not end what runs inside, but closes its standard input: so this watches its
 # own. Limits: the raw file and no more; processor time for 10 MiB a second; address space for the threads and caches of qemu.
+# Where the whole disk has no room, what the image holds of it is counted. `measure -O raw` would name the whole disk (the length of
+# the file); for a qcow2 it counts what is data, and the tables of a qcow2 are what is left of `fully-allocated` beyond the disk, which
+# is rounded to clusters there. A qemu-img before 2.10 cannot tell, nor can any of a vhdx: then it is the whole disk.
 # shellcheck disable=SC2016
 qemu_program='
 cd "$1" 2>/dev/null || { echo =enter; exit 1; }
-part=$2 raw=$3 format=$4 size=$5
+part=$2 raw=$3 format=$4 size=$5 room=$6
 command -v qemu-img >/dev/null || { echo =no_tool; exit 1; }
 exec 3<&0 4>&1 2>/dev/null
 ulimit -c 0
 ulimit -f $((size / 512 + 128))
 ulimit -t $((300 + size / 10485760))
 ulimit -v 2097152
-MALLOC_ARENA_MAX=2 qemu-img convert -f "$format" -O raw -S 4k "./$part" "./$raw" </dev/null >/dev/null 2>&4 3<&- 4>&- &
-converter=$!
-(while IFS= read -r _; do :; done; kill "$converter") <&3 >/dev/null 4>&- &
-input=$!
-wait "$converter"
-rc=$?
-kill "$input"
-wait
+run_qemu() {
+    MALLOC_ARENA_MAX=2 qemu-img "$@" </dev/null 3<&- 4>&- &
+    running=$!
+    (while IFS= read -r _; do :; done; kill "$running") <&3 >/dev/null 4>&- &
+    input=$!
+    wait "$running"
+    rc=$?
+    kill "$input"
+    wait
+}
+needed=$size
+if [ "$size" -gt "$room" ]; then
+    measured=$(run_qemu measure --output=json -f "$format" -O qcow2 "./$part" | head -c 1000)
+    required=${measured#*\"required\": }
+    required=${required%%[!0-9]*}
+    whole=${measured#*\"fully-allocated\": }
+    whole=${whole%%[!0-9]*}
+    if [ "$required" -gt 0 ] && [ "$whole" -ge "$required" ]; then
+        held=$((required - whole + size + 65536))
+        if [ "$held" -ge 0 ] && [ "$held" -lt "$size" ]; then needed=$held; fi
+    fi
+fi
+[ "$needed" -le "$room" ] || { echo "=needs $needed"; exit 1; }
+run_qemu convert -f "$format" -O raw -S 4k "./$part" "./$raw" >/dev/null 2>&4
 echo "=exit $rc"
 '

@@ -120,12 +120,11 @@ copy_program='
 cd "$1" 2>/dev/null || { echo =enter; exit 1; }
 part=$2 size=$3 method=$4 path=$5 target=$6 stall=$7 growing=$8
 shift 8
-length() { stat -c %s "$part"; }
 get() { printf "%sreget \"%s\" \"%s\"\nlpwd\n" "$1" "$2" "$part"; }
 feed() {
     [ -n "$growing" ] || { get "" "$path"; return; }
-    last=$(length)
-    while now=$(length) && [ "$now" -lt "$size" ] && echo; do
+    last=$(stat -c %s "$part")
+    while now=$(stat -c %s "$part") && [ "$now" -lt "$size" ] && echo; do
         [ $((now - last)) -gt 16777216 ] || get - "$growing"
         [ "$now" != "$last" ] || get - "$path"
         last=$now
@@ -166,7 +165,7 @@ export MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TRIM_THRESHOLD_=67108864
             sleep "$step" >/dev/null 3<&- 4>&- &
             nap=$!
             wait "$nap"
-            now=$(length)
+            now=$(stat -c %s "$part")
             idle=$((idle + step))
             [ "$now" = "$last" ] || idle=0
             last=$now

@@ -31,16 +31,16 @@ fetch_worker() {
     exec 8>&1
     join_left_slices
     start_progress
-    started "$have"
+    offset=$have
     [ "$have" -lt "$p_size" ] || done_transfer ''
     start_digest
     at=$have alone=''
+    if [ "$p_trial" = 1 ] && is_near; then p_streams=1; fi
     [ "$p_streams" = 1 ] || alone=$(alone_seconds)
     ask
     if [ "$status" = 416 ] && [ "$at" -gt 0 ]; then
         new_file "$part"
-        started 0
-        at=0
+        offset=0 at=0
         ask
     fi
     # A store that cannot give ranges at all may still give the whole.
@@ -105,9 +105,13 @@ curl_config() {
 curl_options() {
     curl_line url "$p_url"
     [ -z "$p_token" ] || curl_line header "X-Auth-Token: $p_token"
+    curl_trust
+    printf 'connect-timeout = %s\nspeed-limit = 1\nspeed-time = %s\n' "$p_connect_timeout" "$p_stall_timeout"
+}
+
+curl_trust() {
     [ -z "$p_cacert" ] || curl_line cacert "$p_cacert"
     [ "$p_insecure" = 0 ] || printf 'insecure\n'
-    printf 'connect-timeout = %s\nspeed-limit = 1\nspeed-time = %s\n' "$p_connect_timeout" "$p_stall_timeout"
 }
 
 curl_line() {
@@ -134,13 +138,14 @@ receive() {
             # The server knows no ranges: these are the bytes from the start.
             if [ "$at" -gt 0 ]; then
                 new_file "$part" >&7
-                started 0
                 at=0
                 printf '=restarted\n' >&7
             fi
             ;;
         *) return 0 ;;
     esac
+    # Told only now that bytes come: those who will follow this host do not get in the way of its own beginning.
+    [ "$at" -gt "$have" ] || started "$at"
     case $length in '' | *[!0-9]* | ???????????????????*) length=0 ;; esac
     began_bytes=$(centiseconds)
     if [ "$length" -gt $((p_size - at)) ]; then

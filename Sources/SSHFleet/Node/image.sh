@@ -61,6 +61,10 @@ new_file() {
 # Room for $1 bytes more.
 need_free() {
     free=$(free_bytes .)
-    [ $((free - $1)) -ge "$p_keep_free" ] ||
-        die no_space "$1 bytes are needed and $p_keep_free must stay free, but only $free are free in $p_cache_dir"
+    [ $((free - $1)) -ge "$p_keep_free" ] || no_room "$1"
+}
+
+# For $1 bytes, when `free` are free.
+no_room() {
+    die no_space "$1 bytes are needed and $p_keep_free must stay free, but only $free are free in $p_cache_dir"
 }

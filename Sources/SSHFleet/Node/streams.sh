@@ -2,8 +2,8 @@
 # Several ranged downloads side by side, where one does not fill the link. The temporary grows at its end only, as its followers
 # count on: each stream writes slices, files of their own, which are joined to it in their order.
 
-keys="$keys streams trial"
-p_streams=1 p_trial=0
+keys="$keys streams trial near"
+p_streams=1 p_trial=0 p_near=20000
 largest_slice=16777216 smallest_slice=65536
 # How long the first stream goes on alone, to be measured; curl counts connecting as well. Where others come anyway, it need not be
 # known so well.
@@ -15,6 +15,18 @@ check_streams() {
     need_number streams "$p_streams"
     if [ "$p_streams" -lt 1 ] || [ "$p_streams" -gt 16 ]; then die bad_parameter "streams is not from 1 to 16"; fi
     case $p_trial in 0 | 1) ;; *) die bad_parameter "trial is neither 0 nor 1" ;; esac
+    need_number near "$p_near"
+}
+
+# Whether an answer takes less than `near` microseconds. One stream fills a gigabit on such a way, with a window of a few megabytes as any
+# kernel has: a trial would cost more than it can bring. Not the time to connect: something nearer may take connections for the server.
+# Asked without the token at the server's root.
+is_near() {
+    server=${p_url#*://}
+    { curl_line url "${p_url%%://*}://${server%%/*}/" && curl_trust && printf 'max-time = 2\n'; } |
+        curl -q -s -o /dev/null --globoff --proto '=http,https' --noproxy '*' -w '%{time_pretransfer} %{time_starttransfer}\n' --config - \
+            2>/dev/null 3<&- 8>&- 9>&- |
+        awk -v near="$p_near" '{ is_near = $2 > 0 && ($2 - $1) * 1000000 < near } END { exit !is_near }'
 }
 
 # Sets `slice` to the name of the slice that begins at $1.
@@ -66,7 +78,7 @@ fetch_in_streams() {
 }
 
 has_room_for_slices() {
-    [ $(($(free_bytes .) - (p_size - at) - p_raw_size - largest_slice)) -ge "$p_keep_free" ]
+    [ $(($(free_bytes .) - (p_size - at) - raw_least - largest_slice)) -ge "$p_keep_free" ]
 }
 
 # Four slices a stream, each of a second in a trial and of two later, if all streams together brought no more than was had before: what

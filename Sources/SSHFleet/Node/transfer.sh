@@ -10,6 +10,9 @@ check_transfer() {
     need_number connect_timeout "$p_connect_timeout"
     need_number stall_timeout "$p_stall_timeout"
     if [ "$p_connect_timeout" = 0 ] || [ "$p_stall_timeout" = 0 ]; then die bad_parameter "a timeout of 0"; fi
+    # Before the bytes are here, nobody knows how much of its disk an image holds; it seldom is less than the image takes.
+    raw_least=$p_raw_size
+    [ "$p_raw_size" -le "$p_size" ] || raw_least=$p_size
 }
 
 # Everything up to the first byte.
@@ -28,7 +31,7 @@ prepare() {
         have=0
     fi
     # A node that is short of space is left as it was: no lock and no empty temporary for the sweep to find.
-    (need_free $((p_size - have + p_raw_size))) || { let_go; exit 1; }
+    (need_free $((p_size - have + raw_least))) || { let_go; exit 1; }
     [ -e "$part" ] || new_file "$part"
 }
 

@@ -117,12 +117,12 @@ private struct PlanText {
         }
         let hosts = totals.hosts
         if !hosts.isEmpty {
-            let tight = hosts.filter { $0.fits == false }
-            let shown = (tight + hosts.filter { $0.fits != false }).prefix(20)
+            let tight = hosts.filter { $0.fits == false } + hosts.filter { $0.fits == nil }
+            let shown = (tight + hosts.filter { $0.fits == true }).prefix(20)
             let rows = shown.map { host in
                 [
                     host.site.rawValue, host.host.rawValue, sizeText(host.neededBytes), host.freeBytes.map(sizeText) ?? "-",
-                    host.leftBytes.map { $0 < 0 ? "-\(sizeText(-$0))" : sizeText($0) } ?? "-", host.fits == false ? "does not fit" : "",
+                    host.leftBytes.map { $0 < 0 ? "-\(sizeText(-$0))" : sizeText($0) } ?? "-", Self.verdict(on: host),
                 ]
             }
             lines += ["", table(["SITE", "HOST", "NEEDS", "FREE", "LEFT", ""], rows)]
@@ -138,6 +138,14 @@ private struct PlanText {
             "", last.joined(separator: ", "),
             "\(CountText.of(report.images.count, "image")), \(CountText.of(totals.fetch + totals.copy + totals.touch, "change")) planned",
         ]
+    }
+
+    private static func verdict(on host: PlanTotals.HostRow) -> String {
+        switch host.fits {
+        case true?: ""
+        case false?: "does not fit"
+        case nil: host.freeBytes == nil ? "" : "fits only as far as the disks are sparse"
+        }
     }
 
     private static func listed(_ hosts: [String]) -> String {

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # What every part uses: talk, settings, waiting, and processes that are ended only if they are really ours.
 
-ALL_PARTS=rabbitmq,keystone,glance,nodes,nova
-# Nova is heavy, and few need it.
+ALL_PARTS=rabbitmq,keystone,glance,barbican,nodes,nova
+# Nova is heavy, and few need it or Barbican.
 DEFAULT_PARTS=rabbitmq,keystone,glance,nodes
 
 say() { printf 'lab: %s\n' "$*"; }
@@ -66,6 +66,7 @@ check_settings() {
     [[ $NODE_DISK =~ ^[0-9]{1,6}[kKmMgG]?$ ]] || fail "--node-disk must be a size such as 512M or 2G (got $NODE_DISK)"
     if has_part glance && ! has_part keystone; then fail "glance needs keystone: --parts …,keystone,glance"; fi
     if has_part glance && ! has_part rabbitmq; then fail "glance needs rabbitmq: --parts …,rabbitmq,glance"; fi
+    if has_part barbican && ! has_part keystone; then fail "barbican needs keystone: --parts …,keystone,barbican"; fi
     if has_part nova && ! { has_part glance && has_part nodes; }; then fail "nova needs glance and nodes: --parts …,glance,nodes,nova"; fi
 }
 
@@ -126,6 +127,16 @@ start_process() {
     setsid "$@" </dev/null >>"$log" 2>&1 {LOCK}>&- &
     local pid=$!
     printf '%s %s\n' "$pid" "$(start_time "$pid")" >"$STATE/pids/$name"
+}
+
+# start_uwsgi PART PORT PROCESSES SCRIPT VARIABLE=VALUE…: a WSGI service on the service address. This socket of uwsgi's never keeps a connection and does not
+# say so by itself; unsaid, or with a body left unread, clients now and then meet a reset.
+start_uwsgi() {
+    local part=$1 port=$2 processes=$3 script=$4
+    shift 4
+    start_process "$part" "$STATE/log/$part.log" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@" \
+        uwsgi --plugin python3 --http-socket "$SERVICE_IP:$port" --wsgi-file "$script" --master --processes "$processes" --die-on-term --no-orphans \
+        --need-app --enable-threads --listen 100 --buffer-size 65535 --disable-logging --add-header "Connection: close" --post-buffering 65535
 }
 
 # Field 22 of /proc/PID/stat, counted after the command name, which may hold blanks.

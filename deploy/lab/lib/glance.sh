@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Glance: file store, tokens checked by the lab's Keystone, notifications to the lab's RabbitMQ (off by default in Glance).
+# Glance: file store, tokens checked by the lab's Keystone, notifications to the lab's RabbitMQ (off by default in Glance). What
+# claims to be signed it checks while it is uploaded, with the lab's Barbican, if there is one.
 
 glance_up() {
     local dir=$STATE/glance
@@ -61,13 +62,9 @@ flavor = keystone
 config_file = $(glance_paste)
 [keystone_authtoken]
 www_authenticate_uri = $KEYSTONE_URL
-auth_url = $KEYSTONE_URL
-auth_type = password
-project_domain_name = Default
-user_domain_name = Default
-project_name = service
-username = glance
-password = $GLANCE_PASSWORD
+$(keystone_account glance "$GLANCE_PASSWORD")
+[barbican]
+auth_endpoint = $KEYSTONE_URL/v3
 [oslo_messaging_notifications]
 driver = messagingv2
 topics = notifications

@@ -14,13 +14,8 @@ keystone_up() {
         touch "$dir/bootstrapped"
     fi
     say "starting Keystone on $KEYSTONE_URL"
-    # SQLite has one writer: two processes are as fast as many. This socket of uwsgi's never keeps a connection and does not say
-    # so by itself; unsaid, or with a body left unread, clients now and then meet a reset.
-    start_process keystone "$STATE/log/keystone.log" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME="$dir" \
-        OS_KEYSTONE_CONFIG_FILES="$dir/keystone.conf" \
-        uwsgi --plugin python3 --http-socket "$SERVICE_IP:$KEYSTONE_PORT" --wsgi-file /usr/bin/keystone-wsgi-public \
-        --master --processes 2 --die-on-term --no-orphans --need-app --listen 100 --buffer-size 65535 --disable-logging \
-        --add-header "Connection: close" --post-buffering 65535
+    # SQLite has one writer: two processes are as fast as many.
+    start_uwsgi keystone "$KEYSTONE_PORT" 2 /usr/bin/keystone-wsgi-public HOME="$dir" OS_KEYSTONE_CONFIG_FILES="$dir/keystone.conf"
     until_true 180 "Keystone on $KEYSTONE_URL" "$STATE/log/keystone.log" keystone_answers
 }
 
@@ -128,6 +123,19 @@ keystone_register() {
         keystone_call POST endpoints "$(jq -nc --arg id "$id" --arg interface "$interface" --arg url "$url" \
             '{endpoint: {service_id: $id, interface: $interface, url: $url, region_id: "RegionOne"}}')" >/dev/null
     done
+}
+
+# keystone_account USER PASSWORD: the lines with which that service signs in, for its configuration.
+keystone_account() {
+    cat <<CONF
+auth_url = $KEYSTONE_URL
+auth_type = password
+project_domain_name = Default
+user_domain_name = Default
+project_name = service
+username = $1
+password = $2
+CONF
 }
 
 # keystone_ensure COLLECTION KIND NAME JSON: prints the id of what has that name, made now if it is not there.

@@ -40,21 +40,14 @@ nova_serves() {
     [ "$(curl --noproxy '*' -s -o /dev/null -m 60 -w '%{http_code}' "$3")" = 200 ]
 }
 
-# The same uwsgi as Keystone's, for the same reasons. Each part's pid record is its own, so that one can be stopped alone.
+# Each part's pid record is its own, so that one can be stopped alone.
 nova_processes() {
     local dir=$1
-    alive placement || nova_uwsgi placement "$PLACEMENT_PORT" /usr/bin/placement-api OS_PLACEMENT_CONFIG_DIR="$dir"
+    alive placement || start_uwsgi placement "$PLACEMENT_PORT" 1 /usr/bin/placement-api HOME="$dir" OS_PLACEMENT_CONFIG_DIR="$dir"
     alive nova-conductor || start_process nova-conductor "$STATE/log/nova-conductor.log" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
         HOME="$dir" nova-conductor --config-file "$dir/nova.conf"
     each_node nova_compute_start
-    nova_uwsgi nova "$NOVA_PORT" /usr/bin/nova-api-wsgi OS_NOVA_CONFIG_DIR="$dir"
-}
-
-# nova_uwsgi PART PORT SCRIPT VARIABLE=VALUE
-nova_uwsgi() {
-    start_process "$1" "$STATE/log/$1.log" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME="$STATE/nova" "$4" \
-        uwsgi --plugin python3 --http-socket "$SERVICE_IP:$2" --wsgi-file "$3" --master --processes 1 --die-on-term --no-orphans --need-app \
-        --enable-threads --listen 100 --buffer-size 65535 --disable-logging --add-header "Connection: close" --post-buffering 65535
+    start_uwsgi nova "$NOVA_PORT" 1 /usr/bin/nova-api-wsgi HOME="$dir" OS_NOVA_CONFIG_DIR="$dir"
 }
 
 # In the node's own mount namespace, as its nova user: the base files land on the node's disk, and its nova.conf counts. Its network is this
@@ -190,24 +183,12 @@ lock_path = ${1:-$STATE/nova}/locks
 [glance]
 endpoint_override = $GLANCE_URL
 [keystone_authtoken]
-$(nova_account)
+$(keystone_account nova "$NOVA_PASSWORD")
 www_authenticate_uri = $KEYSTONE_URL
 [placement]
-$(nova_account)
+$(keystone_account nova "$NOVA_PASSWORD")
 region_name = RegionOne
 endpoint_override = $PLACEMENT_URL
-CONF
-}
-
-nova_account() {
-    cat <<CONF
-auth_url = $KEYSTONE_URL
-auth_type = password
-project_domain_name = Default
-user_domain_name = Default
-project_name = service
-username = nova
-password = $NOVA_PASSWORD
 CONF
 }
 
@@ -218,7 +199,7 @@ log_file = $STATE/log/placement-services.log
 [placement_database]
 connection = sqlite:///$STATE/nova/placement.db
 [keystone_authtoken]
-$(nova_account)
+$(keystone_account nova "$NOVA_PASSWORD")
 www_authenticate_uri = $KEYSTONE_URL
 CONF
 }

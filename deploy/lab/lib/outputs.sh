@@ -50,6 +50,7 @@ lab_env_text() {
         entry CLOUDS_YAML "$STATE/clouds.yaml"
     fi
     if has_part glance; then entry GLANCE_URL "$GLANCE_URL"; fi
+    if has_part barbican; then entry BARBICAN_URL "$BARBICAN_URL"; fi
     if has_part nova; then entry NOVA_URL "$NOVA_URL"; fi
     if has_part nodes; then nodes_env; fi
 }

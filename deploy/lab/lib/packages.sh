@@ -8,6 +8,7 @@ packages_of() {
         rabbitmq) echo rabbitmq-server ;;
         keystone) echo keystone uwsgi-core uwsgi-plugin-python3 python3-pymysql python3-memcache python3-openstackclient sqlite3 jq curl ;;
         glance) echo glance-api python3-pymysql python3-memcache sqlite3 jq curl ;;
+        barbican) echo barbican-common uwsgi-core uwsgi-plugin-python3 sqlite3 curl ;;
         nova) echo nova-api nova-conductor nova-compute placement-api uwsgi-core uwsgi-plugin-python3 python3-pymysql python3-memcache sqlite3 jq curl ;;
         nodes) echo openssh-server sudo python3 qemu-utils curl ;;
         *) fail "unknown part $1 (known: $ALL_PARTS)" ;;

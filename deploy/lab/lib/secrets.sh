@@ -8,7 +8,7 @@ make_secrets() {
     chmod 0755 "$STATE/tls"
     local name
     (umask 077 && touch "$STATE/secrets" && cp "$STATE/secrets" "$STATE/secrets.new")
-    for name in RABBITMQ_PASSWORD RABBITMQ_COOKIE ADMIN_PASSWORD GLANCE_PASSWORD NOVA_PASSWORD SSH_PASSPHRASE; do
+    for name in RABBITMQ_PASSWORD RABBITMQ_COOKIE ADMIN_PASSWORD GLANCE_PASSWORD NOVA_PASSWORD BARBICAN_PASSWORD BARBICAN_KEY SSH_PASSPHRASE; do
         grep -q "^$name=" "$STATE/secrets.new" || printf "%s='%s'\n" "$name" "$(openssl rand -hex 16)" >>"$STATE/secrets.new"
     done
     mv "$STATE/secrets.new" "$STATE/secrets"

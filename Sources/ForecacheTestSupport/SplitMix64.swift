@@ -1,0 +1,17 @@
+/// Sebastiano Vigna's SplitMix64: the same numbers from the same seed everywhere, so that a message with the seed repeats a run.
+public struct SplitMix64: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    public init(seed: UInt64) { state = seed }
+
+    public mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// One of 0 to `bound` - 1; `bound` is above 0.
+    public mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
+}
