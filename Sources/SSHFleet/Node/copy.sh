@@ -47,8 +47,8 @@ copy_worker() {
     [ "$have" -lt "$p_size" ] || done_transfer ",\"method\":\"$p_method\""
     start_digest
     run_copy
-    # An interrupt that comes just between two requests ends sftp, which has nothing to say to that.
-    while [ -n "$p_peer_part" ] && [ -z "$text" ] && [ "$said" = ' =exit 1' ] && grows; do run_copy; done
+    # An interrupt that comes just between two requests ends sftp.
+    while [ -n "$p_peer_part" ] && [ "$said" = ' =exit 1' ] && grows; do run_copy; done
     case $p_method:$text in
         sftp:*'subsystem request failed'*)
             p_method=scp
@@ -110,7 +110,8 @@ run_copy() {
 # What the copy user runs. Ending `podman exec` does not end what runs inside, but closes its standard input: so this watches
 # its own. The limit on the file's size holds whatever the peer sends; the rest of it leaves room for ssh's own files. A growing
 # file is asked for again and again (a dash before the command: failing is no error), but not while so much comes that the last
-# request cannot have ended: sftp takes one after the other. The empty line a round finds out whether it is still there to read.
+# request cannot have ended: sftp takes one after the other. Toward the end it may go any moment: the whole file is asked for behind it.
+# The empty line a round finds out whether sftp is still there to read.
 # Once it reads beyond the length that the file had when it was asked for, sftp takes one answer after the other, each no longer than the
 # shortest before: at the end of a file that grows that may be a kilobyte for good. So no request lasts longer than a second;
 # between two of them an interrupt would end sftp, hence `lpwd`, whose line tells that a request is over.
@@ -126,7 +127,7 @@ feed() {
     last=$(stat -c %s "$part")
     while now=$(stat -c %s "$part") && [ "$now" -lt "$size" ] && echo; do
         [ $((now - last)) -gt 16777216 ] || get - "$growing"
-        [ "$now" != "$last" ] || get - "$path"
+        if [ "$now" = "$last" ] || [ $((size - now)) -lt $(((now - last) * 8)) ]; then get - "$path"; fi
         last=$now
         sleep 0.3
     done
