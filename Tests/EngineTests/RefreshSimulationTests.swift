@@ -12,16 +12,18 @@ import Testing
 @Suite struct RefreshSimulationTests {
     /// A tenth of the largest fleet that is spoken of; all of it, a million placements, with FORECACHE_FULL_SCALE=1, as the integration part of `Tests/run` has it.
     @Test func nothingExpiresInThirtyDaysOnAHostThatCanBeReached() async throws {
-        let sites = ProcessInfo.processInfo.environment["FORECACHE_FULL_SCALE"] == "1" ? 200 : 20
+        let isFullScale = ProcessInfo.processInfo.environment["FORECACHE_FULL_SCALE"] == "1"
+        let sites = isFullScale ? 200 : 20
         let simulation = try await RefreshSimulation(sites: sites, hostsPerSite: 50, images: 100, days: 30, seed: 20_261_122)
         let report = await simulation.run()
         print(report)
         #expect(report.placements == sites * 50 * 100)
         #expect(report.expiredWhileReachable == [], "seed \(report.seed)")
         #expect(report.notRepaired == 0)
-        // Tried every ten minutes while away. A host that goes away again in the middle of its repair may find an image in its longest pause, which jitter
-        // makes longer by a quarter; and at the slow site a hundred images, four at once, are half an hour of commands.
-        #expect(report.slowestRepairSeconds < Double(Limits().backoffMaxSeconds) * 1.25 + 1800)
+        // Tried every ten minutes while away; and at the slow site a hundred images, four at once, are half an hour of commands. In the small fleet a host that
+        // goes away again in the middle of its repair may find an image in its longest pause, which jitter makes longer by a quarter; in the large one others
+        // need the image by then.
+        #expect(report.slowestRepairSeconds < (isFullScale ? 3600 : Double(Limits().backoffMaxSeconds) * 1.25 + 1800))
         #expect(report.expired > 0, "hosts that were away for longer than the TTL are part of it")
         #expect(report.visitsPerHostAndDay < 4)
         // All became fresh at once, and jitter spreads their first refresh over a fifth of 14.4 hours.
