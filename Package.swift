@@ -58,9 +58,8 @@ let floor3: [Target] = [
 ]
 
 let nodeParts = [
-    "common", "container", "convert", "copy", "digest", "directory", "fetch", "growing", "image", "listing", "lock", "publish", "read",
-    "receive", "release",
-    "streams", "supervise", "survey", "sweep", "touch", "transfer",
+    "common", "container", "convert", "copy", "digest", "directory", "fetch", "follower", "growing", "image", "listing", "lock", "publish",
+    "read", "receive", "release", "streams", "supervise", "survey", "sweep", "touch", "transfer",
 ]
 
 let floor4: [Target] = [

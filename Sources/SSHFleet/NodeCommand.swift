@@ -13,12 +13,12 @@ enum NodeCommand {
     private static let parts: [String: [UInt8]] = [
         "common": PackageResources.common_sh, "container": PackageResources.container_sh, "convert": PackageResources.convert_sh,
         "copy": PackageResources.copy_sh, "digest": PackageResources.digest_sh, "directory": PackageResources.directory_sh,
-        "fetch": PackageResources.fetch_sh, "growing": PackageResources.growing_sh, "image": PackageResources.image_sh,
-        "listing": PackageResources.listing_sh, "lock": PackageResources.lock_sh, "publish": PackageResources.publish_sh,
-        "read": PackageResources.read_sh, "receive": PackageResources.receive_sh,
-        "release": PackageResources.release_sh, "streams": PackageResources.streams_sh,
-        "supervise": PackageResources.supervise_sh, "survey": PackageResources.survey_sh, "sweep": PackageResources.sweep_sh,
-        "touch": PackageResources.touch_sh, "transfer": PackageResources.transfer_sh,
+        "fetch": PackageResources.fetch_sh, "follower": PackageResources.follower_sh, "growing": PackageResources.growing_sh,
+        "image": PackageResources.image_sh, "listing": PackageResources.listing_sh, "lock": PackageResources.lock_sh,
+        "publish": PackageResources.publish_sh, "read": PackageResources.read_sh, "receive": PackageResources.receive_sh,
+        "release": PackageResources.release_sh, "streams": PackageResources.streams_sh, "supervise": PackageResources.supervise_sh,
+        "survey": PackageResources.survey_sh, "sweep": PackageResources.sweep_sh, "touch": PackageResources.touch_sh,
+        "transfer": PackageResources.transfer_sh,
     ]
 
     private static let quotedPrograms = Dictionary(uniqueKeysWithValues: NodeVerb.allCases.map { ($0, quoted(program($0))) })

@@ -77,6 +77,16 @@ import Testing
         #expect(world.copies.count <= 6 + 6, "\(world.copies)")
     }
 
+    /// Sixteen hosts that share two cores: a log-in takes a second of one, and whoever leaves for another source makes all others wait.
+    @Test func hostsThatAreBusyAreNotSentAround() {
+        var world = RelayWorld(hosts: 16)
+        (world.cores, world.logInSeconds) = (2, 1)
+        world.run()
+        #expect(world.published == 16 && world.violations.isEmpty, "\(world.violations)")
+        #expect(world.copies.count == 15, "\(world.copies)")
+        #expect(world.lastEnd <= Self.wanSeconds * 1.25)
+    }
+
     @Test func wrongBytesAreFetchedAgainFromAnotherAndTheirSourceIsNotAsked() {
         var world = RelayWorld(hosts: 6)
         world.corrupt(1)

@@ -7,11 +7,14 @@ struct RelayWorld {
 
     private struct Flow {
         var source: Relay.Source
-        /// Nothing moves before that: log-in and start of the copy.
-        var movesAt: Double
+        /// Nothing moves before this is done: log-in and start of the copy, in seconds of work.
+        var logsInFor: Double
+        var startedAt: Double
         var hasBegun = false
         var reportAt: Double
         var gainedAt: Double
+
+        var isLoggedIn: Bool { logsInFor <= 1e-9 }
     }
 
     private struct Station {
@@ -40,6 +43,9 @@ struct RelayWorld {
     private(set) var copies: [(host: HostName, from: HostName)] = []
     var wan = 25e6
     var glanceFails = false
+    var logInSeconds = 0.4
+    /// Log-ins that can go on at full speed side by side; nil where every host has its own machine.
+    var cores: Double?
     private var stations: [HostName: Station]
     private let forks: Int
     private let order: [HostName]
@@ -96,10 +102,17 @@ struct RelayWorld {
         let length = 0.1
         let before = now
         now = ((before + length) * 10).rounded() / 10
+        logIn(length)
         move(length)
         for host in order { report(host) }
         if Int(now * 10) % 5 == 0 { tell(.tick) }
         checkForCycles()
+    }
+
+    private mutating func logIn(_ length: Double) {
+        let waiting = order.filter { (stations[$0]?.flow?.logsInFor ?? 0) > 0 }
+        let share = cores.map { min(1, $0 / Double(max(1, waiting.count))) } ?? 1
+        for host in waiting { stations[host]?.flow?.logsInFor -= length * share }
     }
 
     private mutating func move(_ length: Double) {
@@ -109,7 +122,7 @@ struct RelayWorld {
         for case (_, .host(let source)) in flows { given[source, default: 0] += 1 }
         let before = stations
         for (host, source) in flows {
-            guard let station = stations[host], let flow = station.flow, flow.movesAt <= now, !station.isDead, !station.isHanging else {
+            guard let station = stations[host], let flow = station.flow, flow.isLoggedIn, !station.isDead, !station.isHanging else {
                 continue
             }
             var (room, rate) = (Double(Self.size) - station.bytes, station.link)
@@ -134,7 +147,7 @@ struct RelayWorld {
         guard let station = stations[host] else { return }
         if station.isHanging {
             // Its operation is given up when nothing was heard of it for a minute.
-            if let flow = station.flow, flow.movesAt + 60 <= now { end(host, .failed(host, Self.broken)) }
+            if let flow = station.flow, flow.startedAt + 60 <= now { end(host, .failed(host, Self.broken)) }
             if let at = station.publishesAt, at + 60 <= now {
                 stations[host]?.publishesAt = nil
                 tell(.failed(host, Self.broken))
@@ -147,16 +160,16 @@ struct RelayWorld {
         }
         guard let flow = station.flow else { return }
         if station.isDead { return end(host, .failed(host, Self.broken)) }
-        if !flow.hasBegun, flow.movesAt <= now {
+        if !flow.hasBegun, flow.isLoggedIn {
             stations[host]?.flow?.hasBegun = true
             tell(.began(host, bytes: Int64(station.bytes)))
         }
         guard stations[host]?.flow != nil else { return }
-        if flow.source == .glance, glanceFails, flow.movesAt <= now { return end(host, .failed(host, Self.broken)) }
-        if case .host(let source) = flow.source, stations[source]?.isDead == true, flow.movesAt <= now {
+        if flow.source == .glance, glanceFails, flow.isLoggedIn { return end(host, .failed(host, Self.broken)) }
+        if case .host(let source) = flow.source, stations[source]?.isDead == true, flow.isLoggedIn {
             return end(host, .failed(host, Self.broken))
         }
-        guard flow.movesAt <= now else { return }
+        guard flow.isLoggedIn else { return }
         if station.bytes >= Double(Self.size) - 0.5 { return end(host, .received(host)) }
         // The node program gives a transfer up that moves nothing for a minute.
         if now - flow.gainedAt > 60 { return end(host, .failed(host, Self.broken)) }
@@ -201,7 +214,8 @@ struct RelayWorld {
                 if stations[host]?.hasPlace != true || stations[host]?.flow != nil {
                     violations.append("\(host) cannot begin a transfer now")
                 }
-                stations[host]?.flow = Flow(source: source, movesAt: now + 0.4, reportAt: now + 1.4, gainedAt: now)
+                stations[host]?.flow = Flow(
+                    source: source, logsInFor: logInSeconds, startedAt: now, reportAt: now + logInSeconds + 1, gainedAt: now)
                 switch source {
                 case .glance: fetches.append(host)
                 case .host(let name): copies.append((host, name))

@@ -95,6 +95,37 @@ def copy_keeps_up_with_a_file_that_never_stands_still(site):
 
 
 @test
+def copy_without_python(site):
+    env = {"PATH": site.tools(without=["python3"])}
+    site.put_part(BODY[:1000])
+    succeeded(site.copy(site.peer_file(), env=env).end(), offset=1000, method="sftp")
+    assert read(site.part()) == BODY
+    os.truncate(site.part(), 0)
+    growing, final = site.peer_file(BODY[:1_000_000], "growing file.part"), os.path.join(site.root, "final")
+    run = site.copy(final, peer_part=growing, env=env)
+    until(lambda: os.path.getsize(site.part()) == 1_000_000, "the follower has caught up")
+    with open(growing, "ab", buffering=0) as file:
+        file.write(BODY[1_000_000:])
+    os.rename(growing, final)
+    succeeded(run.end(), bytes=len(BODY), method="sftp")
+    assert read(site.part()) == BODY
+
+
+@test
+def copy_goes_on_from_a_source_that_begins_anew(site):
+    growing = site.peer_file(BODY[:2_000_000], "growing file.part")
+    run = site.copy(os.path.join(site.root, "final"), peer_part=growing)
+    until(lambda: os.path.exists(site.part()) and os.path.getsize(site.part()) == 2_000_000, "the follower has caught up")
+    os.unlink(growing)
+    write(growing, BODY[:1000])
+    time.sleep(1)
+    with open(growing, "ab", buffering=0) as file:
+        file.write(BODY[1000:])
+    succeeded(run.end(), bytes=len(BODY), method="sftp")
+    assert read(site.part()) == BODY
+
+
+@test
 def copy_refusals(site):
     failed(site.copy(site.root + "/nothing").end(), "peer")
     empty = os.path.join(site.root, "empty")

@@ -81,18 +81,23 @@ public struct Relay: Sendable {
 
     /// What is measured, in seconds and bytes, and why.
     public struct Patience: Hashable, Sendable {
-        /// A follower that received nothing for so long, while others have more, leaves its source. Progress is told once a second.
+        /// A follower that received nothing for so long, while others have more, leaves its source. Progress is told once a second. Each time it has done so,
+        /// it takes twice as long: where all hosts are busy, everybody who leaves and logs in anew makes them busier.
         public var stalledSeconds = 3.0
+        /// The same before the first byte: logging in and starting a copy take their time on a busy host, and those that cannot be reached fail by themselves.
+        public var startSeconds = 10.0
         /// Rates are compared over so long a time.
         public var rateSeconds = 4.0
         /// A seed that is not heard of for so long is replaced.
         public var silentSeconds = 6.0
         /// A seed that is heard of, but receives nothing for so long, is replaced: Glance or its way to it may be at fault, and then the next is no better.
         public var stuckSeconds = 12.0
-        /// A host waits so long for its parent before it takes another source.
-        public var parentSeconds = 3.0
+        /// A host waits so long for its parent to have bytes before it takes another source.
+        public var parentSeconds = 10.0
         /// A source that failed or was too slow is not asked again by the same host for so long.
         public var shunnedSeconds = 30.0
+        /// Where there is no other, it is asked again after so long: what made it fail is likely to be known by then.
+        public var forgivenSeconds = 3.0
         /// A host without any source goes to Glance itself after so long.
         public var lonelySeconds = 15.0
         /// Less than that is no reason to move.
@@ -148,10 +153,16 @@ public struct Relay: Sendable {
 
     public mutating func take(_ input: Input, at time: Double) -> [Action] {
         let now = moment(time)
+        let isRoutine = isRoutine(input)
         var actions = apply(input, at: now)
-        if case .progressed = input { return actions }
+        if isRoutine { return actions }
         if input == .tick { actions += leaveBadSources(at: now) }
         return actions + decide(at: now)
+    }
+
+    /// Progress changes nothing at once, but for a host's first bytes: others wait for them.
+    private func isRoutine(_ input: Input) -> Bool {
+        if case .progressed(let host, _) = input, let index = places[host] { nodes[index].bytes > 0 } else { false }
     }
 
     /// A controller that stood still for longer than its own ticks learns nothing from the gap: it is cut out.

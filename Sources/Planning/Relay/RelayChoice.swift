@@ -9,14 +9,14 @@ extension Relay {
         let (giver, taker) = (nodes[source], nodes[index])
         guard source != index, giver.member.canServe, !giver.isDistrusted, taker.canCopy, giver.hasBegun else { return false }
         let shunnedUntil = taker.shunned[source, default: -.infinity]
-        // Even then not at once: what made it fail is likely to be known in a few seconds.
-        let isForgiven = isLenient && shunnedUntil - patience.shunnedSeconds + patience.parentSeconds <= now
+        let isForgiven = isLenient && shunnedUntil - patience.shunnedSeconds + patience.forgivenSeconds <= now
         guard shunnedUntil <= now || isForgiven, !isBelow(source, index) else { return false }
         // Whoever was served wrong bytes once takes verified ones only: those that were never verified may come from the same place.
         guard taker.wrongBytes == 0 || giver.hasBaseFile else { return false }
         switch giver.state {
         case .receiving:
-            guard now - giver.lastHeard <= patience.silentSeconds else { return false }
+            // Level by level: who logs in to a host that has nothing yet only stands in the way of its own log-in.
+            guard giver.bytes > 0, now - giver.lastHeard <= patience.silentSeconds else { return false }
             let isGrowing = now - giver.lastGain <= patience.stalledSeconds
             return giver.bytes + (isGrowing ? giver.slack(patience.slackBytes) : 0) >= taker.bytes
         case .publishing: return true
@@ -69,6 +69,7 @@ extension Relay {
                 lastSlowMove = now
             } else {
                 guard isStalled(index, at: now) else { continue }
+                nodes[index].stalls += 1
                 // Hosts that hang and yet answer would else be tried in turn for ever.
                 nodes[source].failuresAsSource += 1
             }
@@ -79,10 +80,9 @@ extension Relay {
     }
 
     private func isStalled(_ index: Int, at now: Double) -> Bool {
+        let allowed = (nodes[index].hasGained ? patience.stalledSeconds : patience.startSeconds) * Double(1 << min(nodes[index].stalls, 3))
         // Of one that is silent itself nothing is known: its operation has a deadline of its own.
-        guard now - nodes[index].lastGain >= patience.stalledSeconds, now - nodes[index].lastHeard < patience.stalledSeconds else {
-            return false
-        }
+        guard now - nodes[index].lastGain >= allowed, now - nodes[index].lastHeard < patience.stalledSeconds else { return false }
         return bestSource(of: index, at: now, besides: nodes[index].source, aheadBy: min(patience.leadBytes, bytes - nodes[index].bytes))
             != nil
     }
@@ -130,13 +130,13 @@ extension Relay {
         node.isComplete && !node.isLost && node.member.canServe && !node.isDistrusted && node.failuresAsSource < 3
     }
 
-    /// Those with a place come first, since a place may be what the others wait for; then those that did not just fail; then the one with the most bytes.
+    /// Those that did not just fail come first, whether they have a place or can get one; then those with a place; then the one with the most bytes.
     private func nextSeed(at now: Double) -> Int? {
         guard glanceIsOut == nil else { return nil }
         func worth(_ index: Int) -> (Int, Int, Int64, Int) {
             let node = nodes[index]
             let isSilent = if case .receiving = node.state { now - node.lastHeard > patience.silentSeconds } else { false }
-            return (node.hasPlace && node.state != .entering ? 1 : 0, -node.fetchFailures - (isSilent ? 1 : 0), node.bytes, -index)
+            return (-node.fetchFailures - (isSilent ? 1 : 0), node.hasPlace && node.state != .entering ? 1 : 0, node.bytes, -index)
         }
         return nodes.indices.filter { canBegin($0) && isInNeed(nodes[$0]) && nodes[$0].mayFetch && !isLeaving($0) }
             .max { worth($0) < worth($1) }

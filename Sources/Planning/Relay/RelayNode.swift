@@ -33,6 +33,8 @@ struct RelayNode: Sendable {
     var lastHeard = 0.0
     /// Whether it was heard of since its transfer began.
     private(set) var wasHeard = false
+    /// Whether anything came since its transfer began.
+    private(set) var hasGained = false
     /// When it was first seen that it could have a source other than its parent.
     var readySince: Double?
     private var lonely: Double?
@@ -52,6 +54,8 @@ struct RelayNode: Sendable {
     var wrongBytes = 0
     /// Times that it left a source for being slow.
     var moves = 0
+    /// Times that it left a source for standing still.
+    var stalls = 0
     /// Somebody received nothing but wrong bytes from here.
     var isDistrusted = false
 
@@ -88,7 +92,7 @@ struct RelayNode: Sendable {
         origins.insert(source)
         samples = []
         lonely = nil
-        wasHeard = false
+        (wasHeard, hasGained) = (false, false)
         (lastGain, lastHeard) = (now, now)
     }
 
@@ -100,7 +104,7 @@ struct RelayNode: Sendable {
         self.bytes = bytes
         if gained < 0 { samples = [] }
         if gained != 0 { lastGain = now }
-        if gained > 0 { (failures, fetchFailures) = (0, 0) }
+        if gained > 0 { (failures, fetchFailures, hasGained) = (0, 0, true) }
         samples.append((now, bytes))
         return gained
     }

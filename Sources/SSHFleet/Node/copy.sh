@@ -1,6 +1,6 @@
 #!/bin/sh
 # Bytes from another node's file into the temporary.
-# Parts: common directory image digest growing lock supervise transfer container
+# Parts: common directory image digest growing lock supervise transfer container follower
 
 keys="$keys peer_address peer_port peer_user peer_identity peer_known_hosts peer_host_key_checking peer_path peer_part method"
 p_peer_address='' p_peer_port='' p_peer_user='' p_peer_identity='' p_peer_known_hosts='' p_peer_path='' p_peer_part=''
@@ -47,8 +47,6 @@ copy_worker() {
     [ "$have" -lt "$p_size" ] || done_transfer ",\"method\":\"$p_method\""
     start_digest
     run_copy
-    # An interrupt that comes just between two requests ends sftp.
-    while [ -n "$p_peer_part" ] && [ "$said" = ' =exit 1' ] && grows; do run_copy; done
     case $p_method:$text in
         sftp:*'subsystem request failed'*)
             p_method=scp
@@ -58,6 +56,7 @@ copy_worker() {
             ;;
     esac
     bytes=$(stat -c %s "$part" 2>/dev/null) || die io "the temporary $part is gone"
+    case $said in *=long*) bytes=$((p_size + 1)) ;; esac
     if [ "$bytes" -gt "$p_size" ]; then
         rm -f "$part"
         die too_long "the peer's file is longer than the $p_size bytes of the image"
@@ -67,6 +66,7 @@ copy_worker() {
         *=no_tool*) die no_tool "$p_method is not installed where $p_copy_user would run it" ;;
         *=enter*) die io "$p_copy_user cannot enter $p_cache_dir/.forecache" ;;
         *=stalled*) die network "no byte from $p_peer_address in $p_stall_timeout s after $bytes of $p_size bytes" ;;
+        *=short*) die truncated "the peer's file has ${said##*=short } of $p_size bytes" ;;
         *'=exit 0'*) die truncated "the peer's file has $bytes of $p_size bytes" ;;
         *=exit*) ;;
         *) die no_tool "cannot run commands as $p_copy_user${p_container:+ in the container $p_container}: $text" ;;
@@ -80,105 +80,81 @@ copy_worker() {
     die "$(kind_of_text peer "$text")" "$p_peer_address: $text"
 }
 
-# Whether more came than was there before the last try.
-grows() {
-    before=$have
-    have=$(stat -c %s "$part" 2>/dev/null) || return 1
-    [ "$have" -gt "$before" ] && [ "$have" -lt "$p_size" ]
-}
-
 # Of those that every sshd has, the ones that processors have instructions for come first: half the work of ssh's own choice.
 cheap_ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr,chacha20-poly1305@openssh.com
 
 run_copy() {
-    target=$p_peer_address
-    case $target in *:*) target="[$target]" ;; esac
     alive=$(((p_stall_timeout + 2) / 3))
     set -- -o BatchMode=yes -o "ConnectTimeout=$p_connect_timeout" -o "ServerAliveInterval=$alive" -o ServerAliveCountMax=3 \
         -o "Ciphers=$cheap_ciphers" -o LogLevel=ERROR -o ClearAllForwardings=yes -o "StrictHostKeyChecking=$p_peer_host_key_checking"
     [ -z "$p_peer_known_hosts" ] || set -- "$@" -o "UserKnownHostsFile=$p_peer_known_hosts"
     [ -z "$p_peer_identity" ] || set -- "$@" -o IdentitiesOnly=yes -i "$p_peer_identity"
-    [ -z "$p_peer_port" ] || set -- "$@" -P "$p_peer_port"
-    # Both count in units of 1024 bits a second.
-    [ "$p_rate_limit" = 0 ] || set -- "$@" -l $((p_rate_limit / 128 + 1))
-    report=$(as_copy_user sh -c "$copy_program" forecache-copy "$p_cache_dir/.forecache" "$part" "$p_size" "$p_method" \
-        "$p_peer_path" "${p_peer_user:+$p_peer_user@}$target" "$p_stall_timeout" "$p_peer_part" "$@" <&3 2>&1 3<&- 9>&- |
-        grep -vx Interrupt | { head -c 4000 && cat >/dev/null; })
+    [ -z "$p_peer_port" ] || set -- "$@" -o "Port=$p_peer_port"
+    report=$(as_copy_user sh -c "$copy_program" forecache-copy "$p_cache_dir/.forecache" "$part" "$p_size" "$p_peer_path" "$p_peer_part" \
+        "$p_stall_timeout" "$p_rate_limit" "$p_method" "${p_peer_user:+$p_peer_user@}" "$p_peer_address" "$follower" "$@" \
+        <&3 2>&1 3<&- 9>&- | { head -c 4000 && cat >/dev/null; })
     read_report
 }
 
-# What the copy user runs. Ending `podman exec` does not end what runs inside, but closes its standard input: so this watches
-# its own. The limit on the file's size holds whatever the peer sends; the rest of it leaves room for ssh's own files. A growing
-# file is asked for again and again (a dash before the command: failing is no error), but not while so much comes that the last
-# request cannot have ended: sftp takes one after the other. Toward the end it may go any moment: the whole file is asked for behind it.
-# The empty line a round finds out whether sftp is still there to read.
-# Once it reads beyond the length that the file had when it was asked for, sftp takes one answer after the other, each no longer than the
-# shortest before: at the end of a file that grows that may be a kilobyte for good. So no request lasts longer than a second;
-# between two of them an interrupt would end sftp, hence `lpwd`, whose line tells that a request is over.
-# The C library is to keep the memory of one answer for the next, instead of having the kernel clear a quarter of a megabyte for each.
+# What the copy user runs. Where there is Python, as on every host that runs Nova, `follower` does all of it; else sftp or scp, for which the rest
+# cares. Ending `podman exec` does not end what runs inside, but closes its standard input: so this watches its own. The limit on the file's
+# size holds whatever the peer sends; the rest of it leaves room for ssh's own files. A growing file is asked for again and again (a dash before
+# the command: failing is no error), and the whole one behind it; the empty line a round finds out whether sftp is still there to read.
 # shellcheck disable=SC2016
 copy_program='
 cd "$1" 2>/dev/null || { echo =enter; exit 1; }
-part=$2 size=$3 method=$4 path=$5 target=$6 stall=$7 growing=$8
-shift 8
-get() { printf "%sreget \"%s\" \"%s\"\nlpwd\n" "$1" "$2" "$part"; }
-feed() {
-    [ -n "$growing" ] || { get "" "$path"; return; }
-    last=$(stat -c %s "$part")
-    while now=$(stat -c %s "$part") && [ "$now" -lt "$size" ] && echo; do
-        [ $((now - last)) -gt 16777216 ] || get - "$growing"
-        if [ "$now" = "$last" ] || [ $((size - now)) -lt $(((now - last) * 8)) ]; then get - "$path"; fi
-        last=$now
-        sleep 0.3
+part=$2 size=$3 path=$4 growing=$5 stall=$6 rate=$7 method=$8 user=$9
+shift 9
+host=$1 follower=$2
+shift 2
+if [ "$method" = sftp ]; then
+    for python in python3 /usr/libexec/platform-python; do
+        ! command -v "$python" >/dev/null ||
+            exec "$python" -I -S -c "$follower" "$part" "$size" "$path" "$growing" "$stall" "$rate" "$@" -s -- "$user$host" sftp
     done
-}
-hurry() {
-    exec 3<&- 4>&-
-    late=
-    read -r copier || return
-    while read -r line; do
-        [ -z "$late" ] || kill "$late"
-        late=
-        case $line in "sftp> -reget "*) (sleep 1 && kill -INT "$copier") >/dev/null & late=$! ;; esac
-    done
-    [ -z "$late" ] || kill "$late"
-}
+fi
 command -v "$method" >/dev/null || { echo =no_tool; exit 1; }
+case $host in *:*) host="[$host]" ;; esac
+# Both count in units of 1024 bits a second.
+[ "$rate" = 0 ] || set -- "$@" -l $((rate / 128 + 1))
+feed() {
+    [ -n "$growing" ] || { printf "reget \"%s\" \"%s\"\n" "$path" "$part"; return; }
+    while now=$(stat -c %s "$part") && [ "$now" -lt "$size" ] && echo; do
+        printf -- "-reget \"%s\" \"$part\"\n" "$growing" "$path"
+        sleep 0.5
+    done
+}
 exec 3<&0 4>&1 2>/dev/null
 ulimit -c 0
 ulimit -f $((size / 512 + 128))
-export MALLOC_MMAP_THRESHOLD_=67108864 MALLOC_TRIM_THRESHOLD_=67108864
-{
-    if [ "$method" = sftp ]; then
-        feed 2>/dev/null 3<&- 4>&- | sftp -b - "$@" -- "$target" 2>&4 3<&- 4>&- &
-    else
-        case $(scp -O 2>&1) in *"n option"* | *"l option"* | *"d option"*) ;; *) set -- -O "$@" ;; esac
-        scp -B "$@" -- "$target:$path" "./$part" </dev/null >/dev/null 2>&4 3<&- 4>&- &
-    fi
-    copier=$!
-    echo "$copier"
-    (while IFS= read -r _; do :; done; kill "$copier") <&3 >/dev/null 4>&- &
-    input=$!
-    (
-        nap= idle=0 last= step=$((stall / 20 + 1))
-        trap "kill \$nap; exit" TERM
-        while [ "$idle" -lt "$stall" ]; do
-            sleep "$step" >/dev/null 3<&- 4>&- &
-            nap=$!
-            wait "$nap"
-            now=$(stat -c %s "$part")
-            idle=$((idle + step))
-            [ "$now" = "$last" ] || idle=0
-            last=$now
-        done
-        echo =stalled >&4
-        kill "$copier"
-    ) >/dev/null 3<&- &
-    stalled=$!
-    wait "$copier"
-    rc=$?
-    kill "$input" "$stalled"
-    wait
-    echo "=exit $rc" >&4
-} | hurry
+if [ "$method" = sftp ]; then
+    feed 3<&- 4>&- | sftp -b - "$@" -- "$user$host" >/dev/null 2>&4 3<&- 4>&- &
+else
+    case $(scp -O 2>&1) in *"n option"* | *"l option"* | *"d option"*) ;; *) set -- -O "$@" ;; esac
+    scp -B "$@" -- "$user$host:$path" "./$part" </dev/null >/dev/null 2>&4 3<&- 4>&- &
+fi
+copier=$!
+(while IFS= read -r _; do :; done; kill "$copier") <&3 >/dev/null 4>&- &
+input=$!
+(
+    nap= idle=0 last= step=$((stall / 20 + 1))
+    trap "kill \$nap; exit" TERM
+    while [ "$idle" -lt "$stall" ]; do
+        sleep "$step" >/dev/null 3<&- 4>&- &
+        nap=$!
+        wait "$nap"
+        now=$(stat -c %s "$part")
+        idle=$((idle + step))
+        [ "$now" = "$last" ] || idle=0
+        last=$now
+    done
+    echo =stalled
+    kill "$copier"
+) 3<&- 4>&- &
+stalled=$!
+wait "$copier"
+rc=$?
+kill "$input" "$stalled"
+wait
+echo "=exit $rc"
 '

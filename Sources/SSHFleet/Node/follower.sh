@@ -1,0 +1,143 @@
+#!/bin/sh
+# A copy that follows a growing file over sftp, in one process where there is Python.
+
+# What the copy user runs; standard input is the controller's. OpenSSH's own sftp asks for a file as long as it was when it was opened, and at
+# the end of one that grows takes one short answer after the other. This asks how long the file is, and then for no more than that, many
+# requests at a time, of a length that every OpenSSH answers in full. Its answers come in the order of the requests.
+# A source that begins anew makes a new file, and one that publishes takes its temporary away: so a file that stands still is opened again, and
+# the whole one where the growing one is gone. Indented by tabs, because spaces at the beginning of a line stay with the sender.
+# shellcheck disable=SC2034
+follower='
+import collections, fcntl, os, select, struct, subprocess, sys, time
+part, size, path, growing, stall, rate = sys.argv[1:7]
+size, stall, rate = int(size), int(stall), int(rate)
+piece, window = 1 << 16, 32
+if rate: piece = max(1 << 12, min(piece, rate // 8))
+OPEN, CLOSE, READ, FSTAT, STATUS, HANDLE, DATA, ATTRS = 3, 4, 5, 8, 101, 102, 103, 105
+
+def end(*lines):
+	try: ssh.kill()
+	except OSError: pass
+	for line in lines: print(line)
+	sys.stdout.flush()
+	os._exit(0)
+
+def wait(seconds):
+	# Until ssh says something. Standard input says nothing any more, but ends with the controller.
+	events = [fd for fd, event in ready.poll(seconds * 1000)]
+	if 0 in events and not os.read(0, 4096): end()
+	return said in events
+
+def take(count):
+	# A part of the next bytes, no more than that many.
+	while not wait(1):
+		if time.monotonic() - moved > stall: end("=stalled")
+	count = os.readv(said, [room[:count]])
+	if not count: end("=exit %d" % (ssh.wait() or 1))
+	return room[:count]
+
+def exactly(count):
+	piece = b""
+	while len(piece) < count: piece += take(count - len(piece))
+	return piece
+
+def send(kind, body):
+	os.write(asked, struct.pack(">IBI", len(body) + 5, kind, 0) + body)
+
+def text(word): return struct.pack(">I", len(word)) + word
+
+def head():
+	length, kind, number = struct.unpack(">IBI", exactly(9))
+	if not 5 <= length <= 1 << 18: end("=exit 1", "the peer does not speak sftp")
+	return kind, length - 5
+
+def answer():
+	kind, length = head()
+	return kind, exactly(length)
+
+def open_file(name):
+	send(OPEN, text(os.fsencode(name)) + struct.pack(">II", 1, 0))
+	kind, body = answer()
+	if kind == HANDLE: return body
+	length, = struct.unpack_from(">I", body, 4)
+	return body[8:8 + length].decode("ascii", "replace")
+
+def open_source():
+	source = open_file(growing) if growing else ""
+	if isinstance(source, str): source = open_file(path)
+	if isinstance(source, str) and not growing: end("=exit 1", "%s: %s" % (path, source))
+	return source
+
+def length_of(source):
+	send(FSTAT, source)
+	kind, body = answer()
+	return struct.unpack_from(">Q", body, 4)[0] if kind == ATTRS and body[3] & 1 else 0
+
+def store(count):
+	while count:
+		data = take(count)
+		count -= len(data)
+		while data: data = data[os.write(file, data):]
+
+def receive(first, last):
+	# What lies between, as far as the file has it; where it ends early, what was asked for behind that is thrown away.
+	global have, moved
+	pending = collections.deque()
+	while first < last or pending:
+		now = time.monotonic()
+		while first < last and len(pending) < window and not (rate and first - begin > (now - began) * rate):
+			count = min(piece, last - first)
+			send(READ, source + struct.pack(">QI", first, count))
+			pending.append((first, count))
+			first += count
+		if not pending:
+			wait(0.02)
+			continue
+		kind, length = head()
+		at, asked_for = pending.popleft()
+		if kind != DATA or at != have:
+			exactly(length)
+			last = first
+			continue
+		count, = struct.unpack(">I", exactly(4))
+		if count > asked_for or count + 4 != length: end("=exit 1", "the peer sends what was not asked for")
+		store(count)
+		have, moved = have + count, time.monotonic()
+
+try: file = os.open(part, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+except OSError as error: sys.exit("%s: %s\n=exit 1" % (part, error.strerror))
+try: ssh = subprocess.Popen(["ssh"] + sys.argv[7:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+except OSError: sys.exit("=no_tool")
+asked, said = ssh.stdin.fileno(), ssh.stdout.fileno()
+# F_SETPIPE_SZ: fewer and larger pieces. No more than 1 MiB may be had; without it this works just as well.
+try: fcntl.fcntl(said, 1031, 1 << 20)
+except OSError: pass
+ready = select.poll()
+ready.register(0, select.POLLIN)
+ready.register(said, select.POLLIN)
+room = memoryview(bytearray(piece))
+have = begin = os.fstat(file).st_size
+began = moved = opened = time.monotonic()
+try:
+	os.write(asked, struct.pack(">IBI", 5, 1, 3))
+	answer()
+	source = open_source()
+	while have < size:
+		length = 0 if isinstance(source, str) else length_of(source)
+		if length > size: end("=long")
+		if length > have:
+			before = have
+			receive(have, length)
+			if have > before: continue
+		if not growing: end("=short %d" % length)
+		now = time.monotonic()
+		if now - moved > stall: end("=stalled")
+		if now - max(moved, opened) > 0.5:
+			if not isinstance(source, str): send(CLOSE, source), answer()
+			source, opened = open_source(), now
+			continue
+		wait(0.1 if size - have > 8 << 20 else 0.03)
+except OSError as error:
+	end("=exit 1", error.strerror)
+end("=exit 0")
+'
