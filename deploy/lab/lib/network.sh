@@ -37,7 +37,7 @@ derive_addresses() {
     SLOT=$(cat "$STATE/slot")
     local base=$((21000 + 50 * SLOT))
     AMQP_PORT=$base AMQPS_PORT=$((base + 1)) DIST_PORT=$((base + 2)) EPMD_PORT=$((base + 3))
-    KEYSTONE_PORT=$((base + 4)) GLANCE_PORT=$((base + 5)) NOVA_PORT=$((base + 6)) PLACEMENT_PORT=$((base + 7)) BARBICAN_PORT=$((base + 8))
+    KEYSTONE_PORT=$((base + 4)) GLANCE_PORT=$((base + 5)) NOVA_PORT=$((base + 6)) PLACEMENT_PORT=$((base + 7)) BARBICAN_PORT=$((base + 8)) MEMCACHED_PORT=$((base + 9))
     NET=10.$((20 + SLOT))
     SERVICE_IP=$NET.0.1
     KEYSTONE_URL=http://$SERVICE_IP:$KEYSTONE_PORT
