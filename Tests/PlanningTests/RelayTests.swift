@@ -87,6 +87,15 @@ import Testing
         #expect(world.lastEnd <= Self.wanSeconds * 1.25)
     }
 
+    /// All rates together are bounded, and what a host gets of them is chance: whoever moves gets no more, and has its digest to begin anew.
+    @Test func whereProcessorsAreShortNobodyMovesForLong() {
+        var world = RelayWorld(hosts: 16)
+        (world.cores, world.logInSeconds, world.processorBytesPerSecond) = (2, 1, 150e6)
+        world.run()
+        #expect(world.published == 16 && world.violations.isEmpty, "\(world.violations)")
+        #expect(world.copies.count <= 15 + 12, "\(world.copies.count)")
+    }
+
     @Test func wrongBytesAreFetchedAgainFromAnotherAndTheirSourceIsNotAsked() {
         var world = RelayWorld(hosts: 6)
         world.corrupt(1)

@@ -46,6 +46,8 @@ struct RelayWorld {
     var logInSeconds = 0.4
     /// Log-ins that can go on at full speed side by side; nil where every host has its own machine.
     var cores: Double?
+    /// What all hosts together can receive, as they share processors; unevenly, by their place in the order.
+    var processorBytesPerSecond: Double?
     private var stations: [HostName: Station]
     private let forks: Int
     private let order: [HostName]
@@ -135,6 +137,10 @@ struct RelayWorld {
                 rate = min(rate, giver.link / Double(max(1, given[name] ?? 1)))
                 room = min(room, giver.bytes - station.bytes)
                 if giver.servesWrongBytes || giver.isTainted, room > 0 { stations[host]?.isTainted = true }
+            }
+            if let all = processorBytesPerSecond {
+                let turn = (order.firstIndex(of: host) ?? 0) * 7 % 16 + Int(now / 5) * 3
+                rate = min(rate, all / Double(max(1, flows.count)) * (turn % 4 == 0 ? 0.3 : 1.2))
             }
             let moved = max(0, min(room, rate * length))
             stations[host]?.bytes += moved

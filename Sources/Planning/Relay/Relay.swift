@@ -100,6 +100,9 @@ public struct Relay: Sendable {
         public var forgivenSeconds = 3.0
         /// A host without any source goes to Glance itself after so long.
         public var lonelySeconds = 15.0
+        /// After a host left its source for being slow, the next one may do so after a second, and each further one after twice as long, up to this: where the LAN or
+        /// the hosts' processors are what is short, a move costs a log-in and a digest begun anew, and mends nothing. After as long a calm it is a second again.
+        public var slowMoveSeconds = 60.0
         /// Less than that is no reason to move.
         public var leadBytes: Int64 = 4 << 20
         /// Lengths are up to a second old: a source that seems to be behind by less than that, or by two seconds at its own rate, need not be.
@@ -124,8 +127,9 @@ public struct Relay: Sendable {
     /// Fetches by seeds that failed one after the other without a byte, and when the next may begin.
     var glanceFailures = 0
     var glancePausedUntil = -Double.infinity
-    /// When a host last left its source for being slow.
-    var lastSlowMove = -Double.infinity
+    /// When a host may leave its source for being slow, and how long the others must then wait.
+    var nextSlowMove = -Double.infinity
+    var slowMovePause = 1.0
     /// Hosts that received bytes from nobody but Glance, and found them wrong.
     var glanceWasWrong = 0
     /// Set when Glance is asked no more, for this reason.

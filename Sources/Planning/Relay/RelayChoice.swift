@@ -64,9 +64,10 @@ extension Relay {
         for index in nodes.indices {
             guard case .receiving(let source?, _, false) = nodes[index].state else { continue }
             // One at a time: where a whole branch is slow, those further down may be well again once the upper ones have moved.
-            let leavesSlowness = now - lastSlowMove >= 1 && isSlow(index, behind: source, rates, at: now)
-            if leavesSlowness {
-                lastSlowMove = now
+            if now >= nextSlowMove, isSlow(index, behind: source, rates, at: now) {
+                if now - nextSlowMove > patience.slowMoveSeconds { slowMovePause = 1 }
+                nextSlowMove = now + slowMovePause
+                slowMovePause = min(2 * slowMovePause, patience.slowMoveSeconds)
             } else {
                 guard isStalled(index, at: now) else { continue }
                 nodes[index].stalls += 1
