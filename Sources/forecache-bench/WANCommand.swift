@@ -48,8 +48,10 @@ struct WANCommand: AsyncParsableCommand {
         try await bench.whileUp(delaySeconds: Double(delay) / 1000, windowBytes: window << 10) {
             for round in 1...rounds {
                 for (index, way) in ways.enumerated() {
-                    downloads[index].append(try await bench.download(streams: way.streams))
-                    say("round \(round) of \(rounds): \(way.name) took \(number(downloads[index].last?.seconds ?? 0)) s")
+                    let download = try await bench.download(streams: way.streams)
+                    downloads[index].append(download)
+                    let share = number(download.share)
+                    say("round \(round) of \(rounds): \(way.name) took \(number(download.seconds)) s, \(share) of the image")
                 }
             }
         }

@@ -96,6 +96,15 @@ import Testing
         #expect(world.copies.count <= 15 + 12, "\(world.copies.count)")
     }
 
+    /// No source is quicker than the digest that is still being counted, not even the seed's.
+    @Test func whoeverHasAllBytesIsLeftAlone() {
+        var world = RelayWorld(hosts: 8)
+        world.digestSeconds = 20
+        world.run()
+        #expect(world.published == 8 && world.violations.isEmpty, "\(world.violations)")
+        #expect(world.copies.count == 7 && world.fetches == ["h0"], "\(world.copies)")
+    }
+
     @Test func wrongBytesAreFetchedAgainFromAnotherAndTheirSourceIsNotAsked() {
         var world = RelayWorld(hosts: 6)
         world.corrupt(1)

@@ -48,6 +48,8 @@ struct RelayWorld {
     var cores: Double?
     /// What all hosts together can receive, as they share processors; unevenly, by their place in the order.
     var processorBytesPerSecond: Double?
+    /// From a host's last byte to the end of its transfer.
+    var digestSeconds = 0.0
     private var stations: [HostName: Station]
     private let forks: Int
     private let order: [HostName]
@@ -176,7 +178,7 @@ struct RelayWorld {
             return end(host, .failed(host, Self.broken))
         }
         guard flow.isLoggedIn else { return }
-        if station.bytes >= Double(Self.size) - 0.5 { return end(host, .received(host)) }
+        if station.bytes >= Double(Self.size) - 0.5, now - flow.gainedAt >= digestSeconds { return end(host, .received(host)) }
         // The node program gives a transfer up that moves nothing for a minute.
         if now - flow.gainedAt > 60 { return end(host, .failed(host, Self.broken)) }
         if flow.reportAt <= now {

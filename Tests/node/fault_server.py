@@ -6,7 +6,7 @@ import time
 
 
 class FaultServer:
-    """`requests` holds (path, headers) of all that came in. `release` lets hanging answers end."""
+    """`requests` holds (path, headers) of all that came in, the path of a HEAD behind that word. `release` lets hanging answers end."""
 
     def __init__(self, body, certificate=None):
         self.body, self.requests, self.release, self.link = body, [], threading.Event(), threading.Lock()
@@ -17,6 +17,11 @@ class FaultServer:
 
             def log_message(self, *_):
                 pass
+
+            def do_HEAD(self):
+                owner.requests.append((f"HEAD {self.path}", dict(self.headers)))
+                self.send_response(300)
+                self.end_headers()
 
             def do_GET(self):
                 owner.requests.append((self.path, dict(self.headers)))

@@ -81,6 +81,8 @@ extension Relay {
     }
 
     private func isStalled(_ index: Int, at now: Double) -> Bool {
+        // Whoever has all bytes still counts their digest, and another source would not be quicker.
+        guard nodes[index].bytes < bytes else { return false }
         let allowed = (nodes[index].hasGained ? patience.stalledSeconds : patience.startSeconds) * Double(1 << min(nodes[index].stalls, 3))
         // Of one that is silent itself nothing is known: its operation has a deadline of its own.
         guard now - nodes[index].lastGain >= allowed, now - nodes[index].lastHeard < patience.stalledSeconds else { return false }
@@ -153,7 +155,8 @@ extension Relay {
     private mutating func replaceHungSeed(at now: Double) -> [Action] {
         guard let seed, nodes[seed].isFetching, seedSwitches < 3 else { return [] }
         let node = nodes[seed]
-        guard now - node.lastHeard > patience.silentSeconds || now - node.lastGain > patience.stuckSeconds else { return [] }
+        let isStuck = node.bytes < bytes && now - node.lastGain > patience.stuckSeconds
+        guard isStuck || now - node.lastHeard > patience.silentSeconds else { return [] }
         let others = nodes.indices.filter { $0 != seed && canBegin($0) && isInNeed(nodes[$0]) && nodes[$0].mayFetch }
         guard others.contains(where: { nodes[$0].fetchFailures == 0 }) else { return [] }
         seedSwitches += 1

@@ -29,12 +29,15 @@ def wait(seconds):
 	return said in events
 
 def take(count):
-	# A part of the next bytes, no more than that many.
-	while not wait(1):
-		if time.monotonic() - moved > stall: end("=stalled")
-	count = os.readv(said, [room[:count]])
-	if not count: end("=exit %d" % (ssh.wait() or 1))
-	return room[:count]
+	# A part of the next bytes, no more than that many, and good until the next call. What ssh says is read as it comes, many answers at a time.
+	global heard
+	if not heard:
+		while not wait(1):
+			if time.monotonic() - moved > stall: end("=stalled")
+		heard = room[:os.readv(said, [room])]
+		if not heard: end("=exit %d" % (ssh.wait() or 1))
+	data, heard = heard[:count], heard[count:]
+	return data
 
 def exactly(count):
 	piece = b""
@@ -115,7 +118,7 @@ except OSError: pass
 ready = select.poll()
 ready.register(0, select.POLLIN)
 ready.register(said, select.POLLIN)
-room = memoryview(bytearray(piece))
+room, heard = memoryview(bytearray(1 << 20)), b""
 have = begin = os.fstat(file).st_size
 began = moved = opened = time.monotonic()
 try:

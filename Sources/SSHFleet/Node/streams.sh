@@ -20,11 +20,11 @@ check_streams() {
 
 # Whether an answer takes less than `near` microseconds. One stream fills a gigabit on such a way, with a window of a few megabytes as any
 # kernel has: a trial would cost more than it can bring. Not the time to connect: something nearer may take connections for the server.
-# Asked without the token at the server's root.
+# Asked without the token, at the server's root, and for no body: whose server answers there with one may not mean a small one.
 is_near() {
     server=${p_url#*://}
     { curl_line url "${p_url%%://*}://${server%%/*}/" && curl_trust && printf 'max-time = 2\n'; } |
-        curl -q -s -o /dev/null --globoff --proto '=http,https' --noproxy '*' -w '%{time_pretransfer} %{time_starttransfer}\n' --config - \
+        curl -q -s -I -o /dev/null --globoff --proto '=http,https' --noproxy '*' -w '%{time_pretransfer} %{time_starttransfer}\n' --config - \
             2>/dev/null 3<&- 8>&- 9>&- |
         awk -v near="$p_near" '{ is_near = $2 > 0 && ($2 - $1) * 1000000 < near } END { exit !is_near }'
 }

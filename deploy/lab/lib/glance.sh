@@ -9,24 +9,13 @@ glance_up() {
         keystone_register glance image "$GLANCE_PASSWORD" "$GLANCE_URL"
         touch "$dir/registered"
     fi
-    memcached_up
     say "starting Glance on $GLANCE_URL"
     start_process glance "$STATE/log/glance.log" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME="$dir" \
         glance-api --config-file "$dir/glance-api.conf" --config-dir "$dir/conf.d"
     until_true 180 "Glance on $GLANCE_URL" "$STATE/log/glance-api.log" glance_answers
 }
 
-glance_stop() {
-    stop_process glance
-    stop_process memcached
-}
-
-# As clouds have it: what one worker learned of a token at Keystone, which takes most of a second here, the others know.
-memcached_up() {
-    ! alive memcached || return 0
-    start_process memcached "$STATE/log/memcached.log" memcached -u nobody -l 127.0.0.1 -p "$MEMCACHED_PORT" -m 16
-    until_true 20 "memcached on 127.0.0.1:$MEMCACHED_PORT" "$STATE/log/memcached.log" port_answers 127.0.0.1 "$MEMCACHED_PORT"
-}
+glance_stop() { stop_process glance; }
 
 # 401 without a token: the API and its authentication both serve.
 glance_answers() {

@@ -13,6 +13,7 @@ keystone_up() {
             --bootstrap-public-url "$KEYSTONE_URL/v3" --bootstrap-internal-url "$KEYSTONE_URL/v3" --bootstrap-admin-url "$KEYSTONE_URL/v3"
         touch "$dir/bootstrapped"
     fi
+    memcached_up
     say "starting Keystone on $KEYSTONE_URL"
     # SQLite has one writer: two processes are as fast as many.
     start_uwsgi keystone "$KEYSTONE_PORT" 2 /usr/bin/keystone-wsgi-public HOME="$dir" OS_KEYSTONE_CONFIG_FILES="$dir/keystone.conf"
@@ -48,7 +49,9 @@ key_repository = $dir/credential-keys
 [identity]
 password_hash_rounds = 4
 [cache]
-enabled = false
+enabled = true
+backend = dogpile.cache.memcached
+memcache_servers = 127.0.0.1:$MEMCACHED_PORT
 [oslo_messaging_notifications]
 driver = noop
 CONF

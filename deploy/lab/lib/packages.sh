@@ -6,8 +6,8 @@ EVERY_LAB="openssl openssh-client iproute2 procps util-linux"
 packages_of() {
     case $1 in
         rabbitmq) echo rabbitmq-server ;;
-        keystone) echo keystone uwsgi-core uwsgi-plugin-python3 python3-pymysql python3-memcache python3-openstackclient sqlite3 jq curl ;;
-        glance) echo glance-api memcached python3-pymysql python3-memcache sqlite3 jq curl ;;
+        keystone) echo keystone memcached uwsgi-core uwsgi-plugin-python3 python3-pymysql python3-memcache python3-openstackclient sqlite3 jq curl ;;
+        glance) echo glance-api python3-pymysql python3-memcache sqlite3 jq curl ;;
         barbican) echo barbican-common uwsgi-core uwsgi-plugin-python3 sqlite3 curl ;;
         nova) echo nova-api nova-conductor nova-compute placement-api uwsgi-core uwsgi-plugin-python3 python3-pymysql python3-memcache sqlite3 jq curl ;;
         nodes) echo openssh-server sudo python3 qemu-utils curl ;;
