@@ -41,7 +41,8 @@ public struct Watch: Sendable {
         // Surveys, touches and sweeps take seconds: they must not stand in line behind transfers that take hours.
         let (transfers, errands) = (Forks(limits.forks), Forks(limits.forks))
         let work = Wakeup()
-        let surveyor = Surveyor(hosts: shells.hosts, ledger: ledger, limits: limits, forks: errands, clock: clock, logger: logger)
+        let surveyor = Surveyor(
+            hosts: shells.hosts, ledger: ledger, limits: limits, forks: errands, clock: clock, logger: logger, workWakeup: work)
         let executor = PlanExecutor(
             hosts: shells.hosts, catalog: shells.catalog, nova: shells.nova, forks: transfers, imagesPerSite: limits.imagesPerSite,
             clock: clock,

@@ -247,7 +247,9 @@ public protocol Ledger: Sendable {
     func record(_ outcomes: [Outcome], at now: Date) async throws(Failure)
     /// Stores what a survey saw: host facts; for placements of that host the age of base files that are there, and "not there" for those that are not. Refreshes
     /// that were put off because the host did not answer are due again as the schedule has them.
-    func record(_ survey: HostSurvey, at now: Date) async throws(Failure)
+    /// Returns, where the host could not be surveyed the time before, the images that are wanted there and not there or past their expiry, in order.
+    @discardableResult
+    func record(_ survey: HostSurvey, at now: Date) async throws(Failure) -> [ImageID]
     /// Stores that a host could not be surveyed.
     func recordUnreachable(_ host: HostName, reason: String, at now: Date) async throws(Failure)
 

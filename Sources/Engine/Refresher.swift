@@ -73,7 +73,9 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
         guard !due.isEmpty else { return Refreshed() }
         let answers: [BaseFileName: Touch]
         do throws(Failure) {
-            answers = try await hosts.touch(due.map(\.baseFile), on: try host(name))
+            let host = try host(name)
+            answers = try await hosts.touch(due.map(\.baseFile), on: host)
+            await surveyor.heard(from: host)
         } catch {
             try await postpone(due, on: name, error)
             return Refreshed(failure: error)

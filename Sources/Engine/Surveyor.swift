@@ -11,6 +11,7 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
     private let forks: Forks
     private let clock: C
     private let logger: Logger
+    private let workWakeup: Wakeup
     private var known: [HostName: KnownSurvey] = [:]
     /// Hosts that did not answer lately, and until when that is believed: not every image that wants one shall wait for its time-out.
     private var away: [HostName: (reason: String, until: Date, tries: Int)] = [:]
@@ -22,13 +23,16 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
         case failed(reason: String)
     }
 
-    public init(hosts: any HostOperations, ledger: any Ledger, limits: Limits, forks: Forks, clock: C, logger: Logger) {
+    public init(
+        hosts: any HostOperations, ledger: any Ledger, limits: Limits, forks: Forks, clock: C, logger: Logger, workWakeup: Wakeup
+    ) {
         self.hosts = hosts
         self.ledger = ledger
         self.limits = limits
         self.forks = forks
         self.clock = clock
         self.logger = logger
+        self.workWakeup = workWakeup
     }
 
     /// Observations of all these hosts, `forks` at once; ages are as of now. Of the base files, only the image's own is in them.
@@ -56,6 +60,12 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
     public func forget(_ host: HostName) {
         known[host] = nil
         away[host] = nil
+    }
+
+    /// The host answered somebody else: where it was believed to be away, it is asked at once.
+    func heard(from host: Host) async {
+        guard away.removeValue(forKey: host.name) != nil else { return }
+        _ = await answer(of: host)
     }
 
     /// Nil where the host is to be asked.
@@ -91,7 +101,7 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
             let kept = KnownSurvey(survey)
             known[host.name] = kept
             away[host.name] = nil
-            try await ledger.record(survey, at: clock.now.date)
+            try await bringForward(try await ledger.record(survey, at: clock.now.date), on: host.name)
             return .surveyed(kept)
         } catch {
             guard error.kind != .cancelled else { return .failed(reason: error.description) }
@@ -107,5 +117,13 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
             }
             return .failed(reason: error.description)
         }
+    }
+
+    /// The host is back: what failed for want of it, each image with a pause of its own by now, is looked at next.
+    private func bringForward(_ images: [ImageID], on host: HostName) async throws(Failure) {
+        guard !images.isEmpty else { return }
+        logger.notice("host is back", metadata: ["host": "\(host)", "missing": "\(images.count)"])
+        try await ledger.request(images, cause: .refresh, at: clock.now.date)
+        workWakeup.wake()
     }
 }

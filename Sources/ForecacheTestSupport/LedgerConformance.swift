@@ -31,6 +31,7 @@ public enum LedgerRule: String, CaseIterable, Sendable {
     case aSurveySeesAgesAndWhatIsMissing
     case anOlderSurveyChangesNothing
     case anUnreachableHostKeepsItsPlacements
+    case aHostThatIsBackTellsWhatIsMissingThere
     case countsAgreeWithStates
     case dueRefreshesAreSoonestExpiryFirst
     case aPostponedRefreshComesLater
@@ -56,8 +57,8 @@ public enum LedgerRule: String, CaseIterable, Sendable {
             try await checkDecisions(on: ledger)
         case .startedIsCachingUntilItsOutcome, .progressIsToldWhileItLasts, .cachedIsFreshAndRefreshedAhead, .failuresCountUntilASuccess,
             .unsupportedIsNeverRefreshed, .anOutcomeOfAnUnknownPlacementIsTaken, .aSurveySeesAgesAndWhatIsMissing,
-            .anOlderSurveyChangesNothing, .anUnreachableHostKeepsItsPlacements, .dueRefreshesAreSoonestExpiryFirst,
-            .aPostponedRefreshComesLater:
+            .anOlderSurveyChangesNothing, .anUnreachableHostKeepsItsPlacements, .aHostThatIsBackTellsWhatIsMissingThere,
+            .dueRefreshesAreSoonestExpiryFirst, .aPostponedRefreshComesLater:
             try await checkOutcomes(on: ledger)
         case .aPutOffRefreshIsDueOnceTheHostAnswers, .whatIsDueSoonIsTakenAlong, .aTouchMakesItFresh,
             .whatIsMissingIsNotRefreshed, .whereItIsMissingIsTold, .anOutcomeMakesNoFileOlder, .riskIsCounted:

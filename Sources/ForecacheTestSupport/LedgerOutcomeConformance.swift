@@ -69,6 +69,21 @@ extension LedgerRule {
             try await ledger.recordUnreachable(hosts[0], reason: "no route", at: now)
             try await ledger.recordUnreachable("new-host", reason: "no route", at: now)
             try expect(try await placement(ledger, image, hosts[0]).state(at: now), .fresh, "state")
+        case .aHostThatIsBackTellsWhatIsMissingThere:
+            let survey = HostSurvey(host: hosts[0], surveyedAt: now)
+            try expect(try await ledger.record(survey, at: now), [], "missing where it never was away")
+            try await ledger.recordUnreachable(hosts[0], reason: "no route", at: now)
+            try expect(try await ledger.record(HostSurvey(host: hosts[1], surveyedAt: now), at: now), [], "missing on another")
+            try expect(try await ledger.record(survey, at: now), [image], "missing where it is back")
+            try expect(try await ledger.record(survey, at: now), [], "missing once it is known to be back")
+            try await ledger.record([LedgerSample.outcome(image, hosts[0], .cached)], at: now)
+            let file = BaseFile(name: BaseFileName(of: image), bytes: 7000, allocatedBytes: 4096, ageSeconds: 100)
+            for (age, missing) in [(100.0, []), (1000.0, [image])] {
+                try await ledger.recordUnreachable(hosts[0], reason: "no route", at: now)
+                var survey = HostSurvey(host: hosts[0], surveyedAt: now.later(1), baseFiles: [file])
+                survey.baseFiles[0].ageSeconds = age
+                try expect(try await ledger.record(survey, at: now.later(1)), missing, "missing with a file of \(age) s")
+            }
         case .dueRefreshesAreSoonestExpiryFirst:
             for (host, touched) in zip(hosts, [-20.0, -40, -30]) {
                 try await ledger.record([LedgerSample.outcome(image, host, .cached, at: now.later(touched))], at: now)

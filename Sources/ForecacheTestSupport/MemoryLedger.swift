@@ -77,9 +77,17 @@ public final class MemoryLedger: Ledger {
         state.withLock { state in for outcome in outcomes { state.record(outcome, now) } }
     }
 
-    public func record(_ survey: HostSurvey, at now: Date) async throws(Failure) { state.withLock { $0.record(survey, now) } }
+    @discardableResult
+    public func record(_ survey: HostSurvey, at now: Date) async throws(Failure) -> [ImageID] {
+        state.withLock { state in
+            state.record(survey, now)
+            return state.away.remove(survey.host) == nil ? [] : state.missing(on: survey.host, now)
+        }
+    }
 
-    public func recordUnreachable(_ host: HostName, reason: String, at now: Date) async throws(Failure) {}
+    public func recordUnreachable(_ host: HostName, reason: String, at now: Date) async throws(Failure) {
+        state.withLock { _ = $0.away.insert(host) }
+    }
 
     public func placements(of image: ImageID) async throws(Failure) -> [PlacementRecord] { state.withLock { $0.placements(of: image) } }
 

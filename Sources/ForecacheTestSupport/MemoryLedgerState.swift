@@ -64,6 +64,8 @@ struct MemoryLedgerState {
     var work: [ImageID: WorkRow] = [:]
     /// What was last seen of each image; rows name them by their index here and in `names`.
     var images: [ImageFacts] = []
+    /// Hosts that could not be surveyed the last time.
+    var away: Set<HostName> = []
     var calendar = RefreshCalendar()
     var messages: [OddMessage] = []
     var matches: [ImageID: [String: Date]] = [:]
@@ -188,6 +190,11 @@ struct MemoryLedgerState {
             sites.insert(labels[host.rows[slot].label].site)
         }
         return sites
+    }
+
+    func missing(on name: HostName, _ now: Date) -> [ImageID] {
+        let rows = hosts.first { $0.name == name }?.rows ?? []
+        return rows.filter { $0.isWanted && $0.isExpired(at: now) }.map { images[$0.image].id }.sorted()
     }
 
     func count<Key: Hashable>(by key: (PlacementRecord) -> Key) -> [Key: Int] {

@@ -5,10 +5,12 @@ import Planning
 
 extension SQLiteLedger {
     /// What was learnt after the survey was taken stays: a base file may have been made or touched while its answer was under way.
-    public func record(_ survey: HostSurvey, at now: Date) async throws(Failure) {
+    @discardableResult
+    public func record(_ survey: HostSurvey, at now: Date) async throws(Failure) -> [ImageID] {
         let refresh = refresh
-        try await write("record the survey of \(survey.host)") { db in
+        return try await write("record the survey of \(survey.host)") { db in
             let host = try Keys(db, at: now).host(survey.host)
+            let wasAway = try db.integer("SELECT reachable FROM hosts WHERE id = ?", [host]) == 0
             try db.run(
                 """
                 UPDATE hosts SET reachable = 1, surveyed_at = ?, ttl_seconds = ?, clock_skew_seconds = ?, images_type = ?, free_bytes = ?,
@@ -25,6 +27,7 @@ extension SQLiteLedger {
                     "UPDATE placements SET touched_at = ?, refresh_at = ?, bytes = ?, updated_at = ? WHERE image = ? AND host = ?",
                     [change.touchedAt, change.refreshAt, change.bytes, now.column, change.image, host])
             }
+            return wasAway ? try missing(db, on: host, at: now) : []
         }
     }
 
@@ -38,6 +41,19 @@ extension SQLiteLedger {
                 [reason.bounded(), now.column, key])
         }
     }
+}
+
+/// Images that are wanted there, and not there or past their expiry.
+private func missing(_ db: Database, on host: Int64, at now: Date) throws -> [ImageID] {
+    let rows = try db.rows(
+        """
+        SELECT i.uuid FROM placements p JOIN images i ON i.id = p.image
+        WHERE p.host = ? AND p.wanted = 1 AND (p.touched_at IS NULL OR p.touched_at + p.ttl_seconds <= ?)
+        ORDER BY i.uuid
+        """, [host, now.column])
+    var images: [ImageID] = []
+    while let row = try rows.next() { images.append(try ImageID(blob: row.at(0))) }
+    return images
 }
 
 private struct Change {

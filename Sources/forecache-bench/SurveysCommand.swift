@@ -39,7 +39,7 @@ struct SurveysCommand: AsyncParsableCommand {
         let ledger = try SQLiteLedger(path: "\(scratch.path)/ledger.sqlite", refresh: RefreshSchedule(), limits: Limits())
         let surveyor = Surveyor(
             hosts: MadeUpHosts(baseFiles: baseFiles), ledger: ledger, limits: Limits(), forks: Forks(Limits().forks), clock: WallClock(),
-            logger: Logger(label: "forecache-bench") { _ in SwiftLogNoOpLogHandler() })
+            logger: Logger(label: "forecache-bench") { _ in SwiftLogNoOpLogHandler() }, workWakeup: Wakeup())
         guard let image = ImageID("07bc2424-753b-4f65-9da5-000000000000") else { throw Failure(.fatal, "no id") }
         // As the fleet of the service does.
         SSHFleet.giveMemoryBack()

@@ -84,6 +84,34 @@ import Testing
         #expect(try await world.ledger.placements(of: id).first?.lastError?.contains("not reachable") == true)
     }
 
+    /// Each of them has a pause of its own by then, up to an hour; whoever notices the host first, a touch or another image's round, tells all.
+    @Test(arguments: [true, false]) func whatFailedForWantOfAHostIsDueOnceItIsBack(isNoticedByATouch: Bool) async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        let ids = (1...3).map(Samples.imageID)
+        for number in 1...3 { await world.catalog.put(Samples.image(number, tags: ["golden"])) }
+        _ = await world.reconciler.reconcile(ids[0], cause: .event)
+        await world.hosts.inject(.away, on: "dcn1-compute-0")
+        world.clock.advance(by: .seconds(52_000))
+        let now = world.clock.now.date
+        for row in try await world.ledger.request(Array(ids[1...]), cause: .event, at: now) {
+            guard case .again = await world.reconciler.reconcile(row.image, cause: row.cause) else {
+                Issue.record("a host that is away must be tried again")
+                return
+            }
+            try await world.ledger.postpone(row, until: now.addingTimeInterval(3600), reason: "away")
+        }
+        await world.hosts.heal("dcn1-compute-0")
+        world.clock.advance(by: .seconds(600))
+        if isNoticedByATouch {
+            #expect(try await world.refresher.refresh("dcn1-compute-0").touched == [ids[0]])
+        } else {
+            #expect(await world.reconciler.reconcile(ids[0], cause: .resync) == .settled)
+        }
+        let due = try await world.ledger.dueWork(at: world.clock.now.date, excluding: [], limit: 9)
+        #expect(Set(due.map(\.image)) == Set(ids[1...]))
+        #expect(due.allSatisfy { $0.attempts == 0 })
+    }
+
     @Test func aHostThatWasAwayPastTheTTLIsRepairedAndTheOthersAreNotAsked() async throws {
         let world = try World(sites: 2, hostsPerSite: 2)
         await world.catalog.put(Samples.image(1, tags: ["golden"]))

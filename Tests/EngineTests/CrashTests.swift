@@ -84,9 +84,9 @@ private final class CrashingLedger: Ledger {
         try write()
         try await real.record(outcomes, at: now)
     }
-    func record(_ survey: HostSurvey, at now: Date) async throws(Failure) {
+    func record(_ survey: HostSurvey, at now: Date) async throws(Failure) -> [ImageID] {
         try write()
-        try await real.record(survey, at: now)
+        return try await real.record(survey, at: now)
     }
     func recordUnreachable(_ host: HostName, reason: String, at now: Date) async throws(Failure) {
         try write()

@@ -52,7 +52,7 @@ struct World {
             Policy(rules: rules, fleet: Samples.fleet(sites: sites, hosts: hostsPerSite, settings: settings), defaults: PlanningDefaults()))
         counters = EngineCounters(now: { clock.now.date })
         let forks = Forks(limits.forks)
-        surveyor = Surveyor(hosts: hosts, ledger: ledger, limits: limits, forks: forks, clock: clock, logger: logger)
+        surveyor = Surveyor(hosts: hosts, ledger: ledger, limits: limits, forks: forks, clock: clock, logger: logger, workWakeup: work)
         let throughNova = NovaCaching(
             nova: nova, reports: NovaReports(source: nova.broker, limits: limits, logger: logger), limits: limits, clock: clock,
             logger: logger)

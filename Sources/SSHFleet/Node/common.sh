@@ -168,7 +168,10 @@ need_word() {
 
 # Sets `quoted`: at most 300 bytes of $1, fit to stand between the quotes of a JSON string.
 quote() {
-    quoted=$(printf '%s' "$1" | tr '\011\012\015' '   ' | tr -c '\040-\176' '?' | head -c 300 | sed 's/[\\"]/\\&/g')
+    case $1 in
+        *[!\ -~]* | *[\\\"]*) quoted=$(printf '%s' "$1" | tr '\011\012\015' '   ' | tr -c '\040-\176' '?' | head -c 300 | sed 's/[\\"]/\\&/g') ;;
+        *) quoted=$(printf '%.300s' "$1") ;;
+    esac
 }
 
 # die KIND DETAIL [MORE MEMBERS]. Progress ends first, so that the error is the last line.

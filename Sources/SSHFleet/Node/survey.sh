@@ -33,15 +33,12 @@ perform() {
         fi
     fi
     # mawk prints at most 2^31 with %d, and floats keep whole numbers up to 2^53.
-    printf '%s\n' "$files" | awk 'NF == 4 {
-        printf "{\"event\":\"base_file\",\"name\":\"%s\",\"bytes\":%s,\"allocated\":%.0f,\"mtime\":%s}\n", $1, $2, $3 * 512, $4 }'
-    printf '%s\n' "$temporaries" | awk 'NF == 4 {
-        printf "{\"event\":\"temporary\",\"name\":\"%s\",\"bytes\":%s,\"mtime\":%s}\n", $1, $2, $4 }'
-    printf '{"event":"done","base_files":%s,"temporaries":%s}\n' "$(count_lines "$files")" "$(count_lines "$temporaries")"
-}
-
-count_lines() {
-    printf '%s' "$1" | awk 'END { print NR }'
+    printf '%s\n' "$files" - "$temporaries" | awk '
+        $1 == "-" { are_temporary = 1 }
+        NF != 4 { next }
+        are_temporary { temporaries++; printf "{\"event\":\"temporary\",\"name\":\"%s\",\"bytes\":%s,\"mtime\":%s}\n", $1, $2, $4; next }
+        { files++; printf "{\"event\":\"base_file\",\"name\":\"%s\",\"bytes\":%s,\"allocated\":%.0f,\"mtime\":%s}\n", $1, $2, $3 * 512, $4 }
+        END { printf "{\"event\":\"done\",\"base_files\":%d,\"temporaries\":%d}\n", files, temporaries }'
 }
 
 has() {
