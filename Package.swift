@@ -95,7 +95,7 @@ let floor6: [Target] = [
         name: "forecache-bench",
         dependencies: [
             "Engine", "ForecacheModel", "Planning", "RabbitMQSource", "Rules", "SQLiteLedger", "SSHFleet", "StrictYAML", argumentParser,
-            crypto, logging,
+            crypto, logging, unixSignals,
         ],
         resources: [.embedInCode("oslo_listener.py"), .embedInCode("delaying_relay.py"), .embedInCode("one_image_cloud.py")],
         swiftSettings: strict),

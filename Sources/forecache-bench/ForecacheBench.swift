@@ -13,7 +13,7 @@ struct ForecacheBench: AsyncParsableCommand {
 }
 
 /// What every measurement understands.
-struct CommonOptions: ParsableArguments {
+struct CommonOptions: ParsableArguments, Sendable {
     @Option(help: "text or json (on standard output alone).")
     var output = OutputForm.text
 

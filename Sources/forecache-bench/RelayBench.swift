@@ -91,6 +91,7 @@ struct RelayBench {
             ["cache", lab.image, "--via", via, "--forks", "\(lab.nodes.count)", "--config", "\(directory)/forecache.yaml"],
             environment: environment
         ).start(log: log)
+        defer { running.end() }
         var run = Run()
         var disturbance = disturb
         while running.isRunning {
@@ -100,7 +101,6 @@ struct RelayBench {
                 try await disturb()
             }
             guard started.duration(to: .now) < .seconds(900) else {
-                running.end()
                 throw Failure(.permanent, "forecache cache --via \(via) took more than 15 minutes: see \(log)")
             }
             try await Task.sleep(for: .milliseconds(50))

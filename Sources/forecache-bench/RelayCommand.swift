@@ -3,7 +3,7 @@ import ForecacheModel
 import Foundation
 
 /// One image to all hosts of a site behind a thin WAN link, by relay and by every other way, in a lab of the measurement's own.
-struct RelayCommand: AsyncParsableCommand {
+struct RelayCommand: AsyncParsableCommand, Sendable {
     static let configuration = CommandConfiguration(
         commandName: "relay",
         abstract: "One image to 8 and 16 hosts over a WAN of 200 Mbit/s: relay beside direct, proxy, an scp star and a binomial tree.",
@@ -46,7 +46,7 @@ struct RelayCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await reporting {
+        try await interruptible {
             let scratch = try Scratch(below: common.state)
             defer { scratch.remove() }
             var report = Report(bench: "relay")

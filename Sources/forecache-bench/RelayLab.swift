@@ -38,9 +38,9 @@ final class RelayLab {
     /// `lab VERB …` on this lab.
     func lab(_ words: String...) async throws { try await lab(words) }
 
-    private func lab(_ words: [String]) async throws {
-        try await Program(program, words + ["--name", "bench-relay", "--state", state]).succeed(log: "\(state).log")
-    }
+    private func lab(_ words: [String]) async throws { try await call(words).succeed(log: "\(state).log") }
+
+    private func call(_ words: [String]) -> Program { Program(program, words + ["--name", "bench-relay", "--state", state]) }
 
     private func up() async throws {
         guard getuid() == 0 else { throw Failure(.permanent, "the lab makes network namespaces: run it as root") }
@@ -68,7 +68,9 @@ final class RelayLab {
 
     private func down() async {
         do {
-            try await lab(["down", "--purge"])
+            // Of its own, because a measurement that was interrupted is a cancelled task.
+            let (down, log) = (call(["down", "--purge"]), "\(state).log")
+            _ = try await Task { try await down.succeed(log: log) }.value
         } catch {
             // The figures are not to be lost for it.
             say(

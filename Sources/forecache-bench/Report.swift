@@ -1,6 +1,7 @@
 import ArgumentParser
 import ForecacheModel
 import Foundation
+import UnixSignals
 
 enum OutputForm: String, ExpressibleByArgument, CaseIterable {
     case text, json
@@ -116,7 +117,22 @@ func reporting(_ body: () async throws -> Void) async throws {
     } catch let failure as Failure {
         say("forecache-bench: \(failure)")
         throw ExitCode(1)
+    } catch is CancellationError {
+        throw ExitCode(1)
     }
+}
+
+/// As `reporting`, and cancelled by SIGINT or SIGTERM, so that what was started is ended and what was made is removed.
+func interruptible(_ body: @escaping @Sendable () async throws -> Void) async throws {
+    let work = Task { try await reporting(body) }
+    let watch = Task {
+        for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) {
+            say("forecache-bench: interrupted; ends what it started")
+            work.cancel()
+        }
+    }
+    defer { watch.cancel() }
+    try await work.value
 }
 
 /// The value below which `share` of the values lie; nil without values.
