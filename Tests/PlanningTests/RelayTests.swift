@@ -61,6 +61,36 @@ import Testing
         for host in [3, 4, 7] { #expect(world.end(host) < calm.end(host) + 5, "host \(host), which was below it") }
     }
 
+    /// All that are below it are moved to hosts that are not slow themselves.
+    @Test func aSlowHostWithHalfOfTheSiteBelowItSlowsNobodyElse() {
+        var world = RelayWorld(hosts: 16)
+        world.limit(1, to: 12.5e6)
+        world.run()
+        #expect(world.published == 16 && world.violations.isEmpty, "\(world.violations)")
+        for host in 0..<16 where host != 1 { #expect(world.end(host) <= Self.wanSeconds * 1.25, "host \(host)") }
+        #expect(world.parents(of: 1).count <= 2, "it is slow by itself")
+    }
+
+    /// The first report of a transfer tells of bytes that came before it: a log-in that takes its time afterwards is no source that stands still.
+    @Test func whoeverHasBytesAlreadyMayStillTakeItsTimeToLogIn() {
+        let (hosts, stands): ([HostName], Int64) = (["h0", "h1", "h2"], 10 << 20)
+        let members = hosts.map { Relay.Member($0, choices: $0 == "h0" ? [] : ["h0"]) }
+        var relay = Relay(members: members, bytes: 1 << 30, fanOut: 2, forks: 3)
+        _ = relay.begin(at: 0)
+        for host in hosts {
+            _ = relay.take(.entered(host), at: 0)
+            _ = relay.take(.began(host, bytes: host == "h1" ? stands : 100 << 20), at: 0)
+        }
+        let leavesAt = (1...20).first { second in
+            for host in hosts {
+                let bytes = host == "h1" ? stands : Int64(100 + 25 * second) << 20
+                _ = relay.take(.progressed(host, bytes: bytes), at: Double(second))
+            }
+            return relay.take(.tick, at: Double(second)).contains(.abandon("h1"))
+        }
+        #expect(leavesAt == 10)
+    }
+
     @Test func aHostWhoseOwnLinkIsSlowIsNotSentAround() {
         var world = RelayWorld(hosts: 8)
         world.limit(7, to: 5e6)

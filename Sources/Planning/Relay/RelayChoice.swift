@@ -26,21 +26,18 @@ extension Relay {
         }
     }
 
-    /// The first in order of choice that has a free place for a follower; where all are full, the one with the fewest. After the plan's own choices come all
-    /// others of the site. `isLenient`: one that failed the host a while ago is better than none.
+    /// The first in order of choice that has a free place for a follower and is not slow itself, else the first with a free place; where all are full, the one with the
+    /// fewest. After the plan's own choices come all others of the site. `isLenient`: one that failed the host a while ago is better than none.
     func bestSource(of index: Int, at now: Double, besides: Int? = nil, aheadBy lead: Int64 = 0, isLenient: Bool = false) -> Int? {
         var loads = [Int](repeating: 0, count: nodes.count)
         for case let source? in nodes.map(\.source) { loads[source] += 1 }
         if let own = nodes[index].source { loads[own] -= 1 }
-        var best: Int?
-        for source in nodes[index].choices + Array(nodes.indices) {
-            guard source != besides, serves(source, to: index, at: now, isLenient: isLenient),
-                nodes[source].bytes - nodes[index].bytes >= lead
-            else { continue }
-            if loads[source] < fanOut { return source }
-            if best.map({ loads[source] < loads[$0] }) ?? true { best = source }
-        }
-        return best
+        func worth(_ source: Int) -> (Int, Int) { loads[source] < fanOut ? (nodes[source].isSlow ? 1 : 0, 0) : (2, loads[source]) }
+        return (nodes[index].choices + Array(nodes.indices))
+            .filter {
+                $0 != besides && serves($0, to: index, at: now, isLenient: isLenient) && nodes[$0].bytes - nodes[index].bytes >= lead
+            }
+            .min { worth($0) < worth($1) }
     }
 
     /// Whether `candidate` receives, directly or not, from the host.
@@ -57,14 +54,23 @@ extension Relay {
 
     /// A host that is still slow after so many is slow by itself.
     private static let mostMoves = 3
+    /// Less than this share of what the fastest receives is slow.
+    private static let slowShare = 0.6
 
     mutating func leaveBadSources(at now: Double) -> [Action] {
         var actions: [Action] = []
         let rates = nodes.indices.map { nodes[$0].rate(over: patience.rateSeconds, at: now) }
+        // Those that catch up are faster than anybody can be for long, who receives what the seed does.
+        let fastest = min(rates.compactMap { $0 }.max() ?? 0, seed.flatMap { rates[$0] } ?? .infinity)
         for index in nodes.indices {
-            guard case .receiving(let source?, _, false) = nodes[index].state else { continue }
+            nodes[index].isSlow = !nodes[index].isComplete && (rates[index] ?? fastest) < Self.slowShare * fastest
+        }
+        for index in nodes.indices {
+            guard case .receiving(let source?, let since, false) = nodes[index].state else { continue }
+            // A new source has the longer to prove itself the more there were before.
+            let isProven = now - since >= patience.rateSeconds * Double(1 << nodes[index].moves)
             // One at a time: where a whole branch is slow, those further down may be well again once the upper ones have moved.
-            if now >= nextSlowMove, isSlow(index, behind: source, rates, at: now) {
+            if now >= nextSlowMove, isProven, isSlow(index, behind: source, rates, upTo: fastest, at: now) {
                 if now - nextSlowMove > patience.slowMoveSeconds { slowMovePause = 1 }
                 nextSlowMove = now + slowMovePause
                 slowMovePause = min(2 * slowMovePause, patience.slowMoveSeconds)
@@ -92,12 +98,15 @@ extension Relay {
 
     /// Much slower than others of the site, and by its source's fault: that one is itself behind, or gives much less than others do. A host whose own link is slow
     /// finds that out after a few moves and stays.
-    private mutating func isSlow(_ index: Int, behind source: Int, _ rates: [Double?], at now: Double) -> Bool {
+    private mutating func isSlow(_ index: Int, behind source: Int, _ rates: [Double?], upTo fastest: Double, at now: Double) -> Bool {
         guard nodes[index].moves < Self.mostMoves, let own = rates[index] else { return false }
-        let fastest = nodes.indices.filter { $0 != index && !isBelow($0, index) }.compactMap { rates[$0] }.max() ?? 0
-        guard own < 0.6 * fastest else { return false }
+        let fastest = min(fastest, nodes.indices.filter { $0 != index && !isBelow($0, index) }.compactMap { rates[$0] }.max() ?? 0)
+        guard own < Self.slowShare * fastest else { return false }
+        // A source that others have enough from is not at fault.
+        let others = nodes.indices.filter { $0 != index && nodes[$0].source == source }
+        guard others.allSatisfy({ (rates[$0] ?? 0) < Self.slowShare * fastest }) else { return false }
         let lead = max(patience.leadBytes, Int64(fastest * 3))
-        guard let better = bestSource(of: index, at: now, besides: source, aheadBy: lead) else { return false }
+        guard let better = bestSource(of: index, at: now, besides: source, aheadBy: lead), !nodes[better].isSlow else { return false }
         let isBehind = nodes[better].bytes - nodes[source].bytes >= lead / 2 && !nodes[source].isComplete
         let given = nodes.indices.map { giver in nodes.indices.filter { nodes[$0].source == giver }.compactMap { rates[$0] }.reduce(0, +) }
         let isWeak = nodes[source].bytes - nodes[index].bytes >= lead && given[source] < 0.5 * (given.max() ?? 0)

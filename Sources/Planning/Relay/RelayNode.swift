@@ -33,7 +33,7 @@ struct RelayNode: Sendable {
     var lastHeard = 0.0
     /// Whether it was heard of since its transfer began.
     private(set) var wasHeard = false
-    /// Whether anything came since its transfer began.
+    /// Whether anything came since the first report of its transfer, which may tell of bytes that came from the source before.
     private(set) var hasGained = false
     /// When it was first seen that it could have a source other than its parent.
     var readySince: Double?
@@ -56,6 +56,8 @@ struct RelayNode: Sendable {
     var moves = 0
     /// Times that it left a source for standing still.
     var stalls = 0
+    /// Receives much less than others of the site do, as of the last tick.
+    var isSlow = false
     /// Somebody received nothing but wrong bytes from here.
     var isDistrusted = false
 
@@ -98,13 +100,15 @@ struct RelayNode: Sendable {
 
     /// Bytes gained since the last report; a temporary that was begun anew is shorter than before.
     mutating func heard(_ bytes: Int64, at now: Double) -> Int64 {
+        let isFirst = !wasHeard
         (hasBegun, wasHeard) = (true, true)
         lastHeard = now
         let gained = bytes - self.bytes
         self.bytes = bytes
         if gained < 0 { samples = [] }
         if gained != 0 { lastGain = now }
-        if gained > 0 { (failures, fetchFailures, hasGained) = (0, 0, true) }
+        if gained > 0 { (failures, fetchFailures) = (0, 0) }
+        if gained > 0, !isFirst { hasGained = true }
         samples.append((now, bytes))
         return gained
     }
