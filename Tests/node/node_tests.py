@@ -4,6 +4,7 @@ import contextlib
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,6 +85,8 @@ def lint(say, root):
 
 def main():
     wanted, lock = sys.argv[1:], threading.Lock()
+    # Below nohup it is ignored, and a shell cannot trap what was ignored when it started.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def say(text):
         with lock:

@@ -70,7 +70,8 @@ extension Relay {
             // A new source has the longer to prove itself the more there were before.
             let isProven = now - since >= patience.rateSeconds * Double(1 << nodes[index].moves)
             // One at a time: where a whole branch is slow, those further down may be well again once the upper ones have moved.
-            if now >= nextSlowMove, isProven, isSlow(index, behind: source, rates, upTo: fastest, at: now) {
+            if now >= nextSlowMove, isProven, isSlowed(index, by: source, rates, upTo: fastest, at: now) {
+                nodes[index].moves += 1
                 if now - nextSlowMove > patience.slowMoveSeconds { slowMovePause = 1 }
                 nextSlowMove = now + slowMovePause
                 slowMovePause = min(2 * slowMovePause, patience.slowMoveSeconds)
@@ -98,7 +99,7 @@ extension Relay {
 
     /// Much slower than others of the site, and by its source's fault: that one is itself behind, or gives much less than others do. A host whose own link is slow
     /// finds that out after a few moves and stays.
-    private mutating func isSlow(_ index: Int, behind source: Int, _ rates: [Double?], upTo fastest: Double, at now: Double) -> Bool {
+    private func isSlowed(_ index: Int, by source: Int, _ rates: [Double?], upTo fastest: Double, at now: Double) -> Bool {
         guard nodes[index].moves < Self.mostMoves, let own = rates[index] else { return false }
         let fastest = min(fastest, nodes.indices.filter { $0 != index && !isBelow($0, index) }.compactMap { rates[$0] }.max() ?? 0)
         guard own < Self.slowShare * fastest else { return false }
@@ -112,9 +113,7 @@ extension Relay {
         let isWeak = nodes[source].bytes - nodes[index].bytes >= lead && given[source] < 0.5 * (given.max() ?? 0)
         guard isBehind || isWeak else { return false }
         // One that has its followers already is tried once: where the LAN itself is full, that mends nothing.
-        guard nodes.count(where: { $0.source == better }) < fanOut || nodes[index].moves == 0 else { return false }
-        nodes[index].moves += 1
-        return true
+        return nodes.count { $0.source == better } < fanOut || nodes[index].moves == 0
     }
 
     // MARK: - The seed
