@@ -73,9 +73,7 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
         guard !due.isEmpty else { return Refreshed() }
         let answers: [BaseFileName: Touch]
         do throws(Failure) {
-            let host = try host(name)
-            answers = try await hosts.touch(due.map(\.baseFile), on: host)
-            await surveyor.heard(from: host)
+            answers = try await hosts.touch(due.map(\.baseFile), on: try host(name))
         } catch {
             try await postpone(due, on: name, error)
             return Refreshed(failure: error)
@@ -86,6 +84,7 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
             if isThere { refreshed.touched.append(placement.image) } else { refreshed.missing.append(placement.image) }
         }
         try await settle(refreshed, on: name)
+        if let host = policy.value.fleet.host(name) { await surveyor.heard(from: host) }
         return refreshed
     }
 

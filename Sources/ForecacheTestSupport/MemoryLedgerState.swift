@@ -193,8 +193,8 @@ struct MemoryLedgerState {
     }
 
     func missing(on name: HostName, _ now: Date) -> [ImageID] {
-        let rows = hosts.first { $0.name == name }?.rows ?? []
-        return rows.filter { $0.isWanted && $0.isExpired(at: now) }.map { images[$0.image].id }.sorted()
+        guard let host = hostIndex[name] else { return [] }
+        return hosts[host].rows.filter { $0.isWanted && $0.isExpired(at: now) }.map { images[$0.image].id }.sorted()
     }
 
     func count<Key: Hashable>(by key: (PlacementRecord) -> Key) -> [Key: Int] {

@@ -78,8 +78,8 @@ def lint(say, root):
         found = subprocess.run(["shellcheck", "-s", "sh", "-e", "SC2317", whole], capture_output=True, text=True)
         results.append(found.returncode == 0)
         say(line(results[-1], f"shellcheck {verb}", found.stdout))
-        results.append(len(script.encode()) < 30_000)
-        say(line(results[-1], f"what is sent to {verb} has {len(script.encode())} bytes, less than 30000"))
+        results.append(len(script.encode()) < 25_000)
+        say(line(results[-1], f"what is sent to {verb} has {len(script.encode())} bytes, less than 25000"))
     return results
 
 

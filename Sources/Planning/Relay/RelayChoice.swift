@@ -33,11 +33,15 @@ extension Relay {
         for case let source? in nodes.map(\.source) { loads[source] += 1 }
         if let own = nodes[index].source { loads[own] -= 1 }
         func worth(_ source: Int) -> (Int, Int) { loads[source] < fanOut ? (nodes[source].isSlow ? 1 : 0, 0) : (2, loads[source]) }
-        return (nodes[index].choices + Array(nodes.indices))
-            .filter {
-                $0 != besides && serves($0, to: index, at: now, isLenient: isLenient) && nodes[$0].bytes - nodes[index].bytes >= lead
-            }
-            .min { worth($0) < worth($1) }
+        var best: Int?
+        for source in nodes[index].choices + Array(nodes.indices) {
+            guard source != besides, nodes[source].bytes - nodes[index].bytes >= lead,
+                serves(source, to: index, at: now, isLenient: isLenient)
+            else { continue }
+            if worth(source) == (0, 0) { return source }
+            if best.map({ worth(source) < worth($0) }) ?? true { best = source }
+        }
+        return best
     }
 
     /// Whether `candidate` receives, directly or not, from the host.

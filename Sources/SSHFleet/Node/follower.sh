@@ -13,13 +13,11 @@ part, size, path, growing, stall, rate = sys.argv[1:7]
 size, stall, rate = int(size), int(stall), int(rate)
 piece, window = 1 << 16, 32
 if rate: piece = max(1 << 12, min(piece, rate // 8))
-OPEN, CLOSE, READ, FSTAT, STATUS, HANDLE, DATA, ATTRS = 3, 4, 5, 8, 101, 102, 103, 105
+OPEN, CLOSE, READ, FSTAT, HANDLE, DATA, ATTRS = 3, 4, 5, 8, 102, 103, 105
 
 def end(*lines):
-	try: ssh.kill()
-	except OSError: pass
-	for line in lines: print(line)
-	sys.stdout.flush()
+	ssh.kill()
+	for line in lines: print(line, flush=True)
 	os._exit(0)
 
 def wait(seconds):
@@ -44,13 +42,10 @@ def exactly(count):
 	while len(piece) < count: piece += take(count - len(piece))
 	return piece
 
-def send(kind, body):
-	os.write(asked, struct.pack(">IBI", len(body) + 5, kind, 0) + body)
-
-def text(word): return struct.pack(">I", len(word)) + word
+def send(kind, body): os.write(asked, struct.pack(">IBI", len(body) + 5, kind, 0) + body)
 
 def head():
-	length, kind, number = struct.unpack(">IBI", exactly(9))
+	length, kind = struct.unpack(">IB4x", exactly(9))
 	if not 5 <= length <= 1 << 18: end("=exit 1", "the peer does not speak sftp")
 	return kind, length - 5
 
@@ -59,7 +54,8 @@ def answer():
 	return kind, exactly(length)
 
 def open_file(name):
-	send(OPEN, text(os.fsencode(name)) + struct.pack(">II", 1, 0))
+	name = os.fsencode(name)
+	send(OPEN, struct.pack(">I%dsII" % len(name), len(name), name, 1, 0))
 	kind, body = answer()
 	if kind == HANDLE: return body
 	length, = struct.unpack_from(">I", body, 4)
@@ -116,8 +112,7 @@ asked, said = ssh.stdin.fileno(), ssh.stdout.fileno()
 try: fcntl.fcntl(said, 1031, 1 << 20)
 except OSError: pass
 ready = select.poll()
-ready.register(0, select.POLLIN)
-ready.register(said, select.POLLIN)
+for fd in 0, said: ready.register(fd, select.POLLIN)
 room, heard = memoryview(bytearray(1 << 20)), b""
 have = begin = os.fstat(file).st_size
 began = moved = opened = time.monotonic()
