@@ -115,6 +115,8 @@ struct HTTPRequest: Sendable {
     var body: [UInt8]?
     /// Largest answer that is kept, in bytes.
     var mostAnswerBytes = 32 << 20
+    /// Whether a longer answer is given as far as it was kept, with its status; else it is a failure.
+    var isBeginningEnough = false
 
     /// `GET http://host/path`: what messages call it. Queries are left out, they may hold anything.
     var name: String { "\(method.rawValue) \(ServiceURL.withoutQuery(url))" }

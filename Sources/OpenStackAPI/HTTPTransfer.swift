@@ -17,6 +17,7 @@ final class HTTPTransfer {
     private var headerBytes = 0
     private var body: [UInt8] = []
     private var isTooLarge = false
+    private var isCutOff = false
 
     /// More header than any server of OpenStack sends: tokens are at most 8 KiB.
     private static let mostHeaderBytes = 256 << 10
@@ -50,7 +51,7 @@ final class HTTPTransfer {
 
     /// The answer, or why there is none.
     func result(_ code: CURLcode) -> Result<HTTPResponse, Failure> {
-        guard code == CURLE_OK else { return .failure(failure(code)) }
+        guard code == CURLE_OK || isCutOff else { return .failure(failure(code)) }
         var status = 0
         ccurl_get_long(easy, CURLINFO_RESPONSE_CODE, &status)
         return .success(HTTPResponse(status: status, headers: headers, body: body))
@@ -92,7 +93,8 @@ final class HTTPTransfer {
         ccurl_set_long(easy, CURLOPT_TIMEOUT_MS, deadlines.totalMilliseconds)
         ccurl_set_long(easy, CURLOPT_LOW_SPEED_LIMIT, 1)
         ccurl_set_long(easy, CURLOPT_LOW_SPEED_TIME, deadlines.stallSeconds)
-        ccurl_set_size(easy, CURLOPT_MAXFILESIZE_LARGE, curl_off_t(request.mostAnswerBytes))
+        // By the length that is announced, before anything comes.
+        if !request.isBeginningEnough { ccurl_set_size(easy, CURLOPT_MAXFILESIZE_LARGE, curl_off_t(request.mostAnswerBytes)) }
         ccurl_set_long(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         ccurl_set_long(easy, CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
         ccurl_set_long(easy, CURLOPT_TCP_KEEPALIVE, 1)
@@ -111,7 +113,9 @@ final class HTTPTransfer {
 
     fileprivate func receive(body bytes: UnsafeBufferPointer<UInt8>) -> Bool {
         guard body.count + bytes.count <= request.mostAnswerBytes else {
-            isTooLarge = true
+            isCutOff = request.isBeginningEnough
+            isTooLarge = !isCutOff
+            if isCutOff { body.append(contentsOf: bytes.prefix(request.mostAnswerBytes - body.count)) }
             return false
         }
         body.append(contentsOf: bytes)

@@ -5,6 +5,8 @@ import Foundation
 /// Source: Glance's `api/v2/images.py` (`ResponseSerializer._format_image`, `_get_base_properties`).
 struct ImageRecord: Decodable {
     let facts: ImageFacts
+    /// Why the digest that Glance has is not the one in `facts`; nil where it is, or where Glance has none.
+    let digestProblem: String?
 
     /// A tenant chooses these, so one image must not be able to fill the controller's memory.
     static let mostTags = 1000
@@ -58,14 +60,16 @@ struct ImageRecord: Decodable {
             properties[key.stringValue] = value
         }
         guard properties.count <= Self.mostProperties else { throw Refusal("more than \(Self.mostProperties) properties") }
+        let (digest, digestProblem) = Self.digest(
+            algorithm: try text("os_hash_algo"), value: try text("os_hash_value"), md5: try text("checksum"))
+        self.digestProblem = digestProblem
         facts = ImageFacts(
             id: id, name: try text("name") ?? "", status: ImageStatus(glance: try text("status") ?? ""),
             visibility: try text("visibility") ?? "private", owner: try text("owner"), diskFormat: try text("disk_format"),
             containerFormat: try text("container_format"), sizeBytes: try Self.amount(number("size")),
             virtualSizeBytes: try Self.amount(number("virtual_size")), minDiskGiB: try number("min_disk") ?? 0,
             minRAMMiB: try number("min_ram") ?? 0,
-            digest: Self.digest(algorithm: try text("os_hash_algo"), value: try text("os_hash_value"), md5: try text("checksum")),
-            isHidden: try flag("os_hidden"), isProtected: try flag("protected"), tags: tags, properties: properties,
+            digest: digest, isHidden: try flag("os_hidden"), isProtected: try flag("protected"), tags: tags, properties: properties,
             createdAt: try moment("created_at"), updatedAt: try moment("updated_at"))
     }
 
@@ -75,13 +79,16 @@ struct ImageRecord: Decodable {
     }
 
     /// The multihash where there is one that we can check, else the old md5.
-    private static func digest(algorithm: String?, value: String?, md5: String?) -> Digest? {
-        if let algorithm = algorithm.flatMap({ DigestAlgorithm(rawValue: $0.lowercased()) }), let value,
-            let digest = Digest(algorithm, hex: value)
-        {
-            return digest
+    private static func digest(algorithm: String?, value: String?, md5: String?) -> (Digest?, problem: String?) {
+        let old = md5.flatMap { Digest(.md5, hex: $0) }
+        guard let algorithm, let value else { return (old, nil) }
+        guard let known = DigestAlgorithm(rawValue: algorithm.lowercased()) else {
+            return (old, "os_hash_algo is '\(Printable.text(Array(algorithm.utf8), limit: 40))', which is not known here")
         }
-        return md5.flatMap { Digest(.md5, hex: $0) }
+        guard let digest = Digest(known, hex: value) else {
+            return (old, "os_hash_value is not the hexadecimal text of a \(known.rawValue)")
+        }
+        return (digest, nil)
     }
 
     /// Why a record is not taken.
@@ -92,8 +99,8 @@ struct ImageRecord: Decodable {
     }
 
     /// Reads one record; the error is fit for a message.
-    static func read(_ body: [UInt8]) throws(Refusal) -> ImageFacts {
-        do { return try JSONDecoder().decode(ImageRecord.self, from: Data(body)).facts } catch { throw Refusal(reading: error) }
+    static func read(_ body: [UInt8]) throws(Refusal) -> ImageRecord {
+        do { return try JSONDecoder().decode(ImageRecord.self, from: Data(body)) } catch { throw Refusal(reading: error) }
     }
 }
 

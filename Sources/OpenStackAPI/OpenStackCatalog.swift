@@ -2,6 +2,7 @@ public import Engine
 public import ForecacheModel
 import Foundation
 public import Logging
+import Synchronization
 
 /// Glance's records, asked through Keystone's catalog. Any number of callers may ask at once; each call ends soon after its task is cancelled.
 ///
@@ -12,6 +13,8 @@ public final class OpenStackCatalog: ImageCatalog {
     let keystone: Keystone
     let logger: Logger
     private let pageSize: Int
+    /// Images whose digest was complained of: each is asked for many times.
+    private let told = Mutex<Set<ImageID>>([])
 
     /// A token for a download lasts at least this long, in seconds: hosts may wait for a free fork before they start.
     static let downloadTokenSeconds = 600.0
@@ -45,15 +48,21 @@ public final class OpenStackCatalog: ImageCatalog {
         let (request, response) = try await get("/images/\(id)")
         if response.status == 404 { return nil }
         try accept(request, response)
-        let facts: ImageFacts
-        do throws(ImageRecord.Refusal) { facts = try ImageRecord.read(response.body) } catch {
+        let record: ImageRecord
+        do throws(ImageRecord.Refusal) { record = try ImageRecord.read(response.body) } catch {
             let what = "\(request.name): Glance's record of image \(id) cannot be used; mend the image"
             throw Failure(.permanent, what, cause: error.description)
         }
-        guard facts.id == id else {
-            throw Failure(.permanent, "\(request.name): Glance answered with image \(facts.id); is something between us and Glance?")
+        guard record.facts.id == id else {
+            throw Failure(.permanent, "\(request.name): Glance answered with image \(record.facts.id); is something between us and Glance?")
         }
-        return facts
+        if let problem = record.digestProblem, told.withLock({ $0.count < Self.mostImages && $0.insert(id).inserted }) {
+            let metadata: Logger.Metadata = [
+                "image": "\(id)", "reason": "\(problem)", "instead": "\(record.facts.digest == nil ? "none" : "md5")",
+            ]
+            logger.warning("Glance's digest of the image cannot be checked", metadata: metadata)
+        }
+        return record.facts
     }
 
     public func images(named name: String?) async throws(Failure) -> [ImageFacts] {
@@ -82,7 +91,8 @@ public final class OpenStackCatalog: ImageCatalog {
     public func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] {
         let (request, response) = try await get("/images/\(id)/file", range: range)
         // A server that does not know ranges sends everything: useful only where everything was asked for.
-        guard response.status == 206 || response.status == 200 && range.lowerBound == 0 else {
+        let isWhole = response.status == 200 && range.lowerBound == 0 && response.body.count <= range.count
+        guard response.status == 206 || isWhole else {
             try accept(request, response)
             throw Failure(
                 .permanent,
@@ -90,7 +100,9 @@ public final class OpenStackCatalog: ImageCatalog {
             )
         }
         guard response.body.count == range.count else {
-            throw Failure(.retriable, "\(request.name): \(response.body.count) bytes came instead of \(range.count)")
+            // Of a longer answer only the beginning was kept.
+            let came = response.body.count > range.count ? "more" : "\(response.body.count)"
+            throw Failure(.retriable, "\(request.name): \(came) bytes came where \(range.count) were asked for")
         }
         return response.body
     }
@@ -162,7 +174,12 @@ public final class OpenStackCatalog: ImageCatalog {
         // Bytes of an image: the last position counts (RFC 9110, 14.1.2). Everything else is JSON.
         headers.append(
             range.map { HTTPRequest.Header("Range", "bytes=\($0.lowerBound)-\($0.upperBound - 1)") } ?? .init("Accept", "application/json"))
-        let request = HTTPRequest(service: "Glance", url: try glanceRoot(token) + path, headers: headers)
+        var request = HTTPRequest(service: "Glance", url: try glanceRoot(token) + path, headers: headers)
+        if let range {
+            // A byte too many is enough to know that it is not the range; of an error's page, what is shown.
+            request.mostAnswerBytes = max(4096, range.count + 1)
+            request.isBeginningEnough = true
+        }
         let response = try await http.send(request)
         logger.debug("asked Glance", metadata: ["url": "\(ServiceURL.withoutQuery(request.url))", "status": "\(response.status)"])
         return (request, response)

@@ -11,17 +11,29 @@ final class Feed {
 
     private let source: ByteSource
     private let end: Int64
+    /// What gets them, and where: `receive of image … on compute-0 (10.20.1.10)`.
+    private let taker: String
+    private var hasBegun = false
     private var next: Int64 = 0
     private var ahead: Task<Result<[UInt8], Failure>, Never>?
 
-    init(_ source: @escaping ByteSource, end: Int64) {
+    init(_ source: @escaping ByteSource, end: Int64, for taker: String) {
         self.source = source
         self.end = end
+        self.taker = taker
     }
 
     isolated deinit { ahead?.cancel() }
 
-    func begin(at offset: Int64) {
+    /// Once in a run. The offset is the node's own word, and each beginning starts a read.
+    func begin(at offset: Int64) throws(Failure) {
+        guard (0...end).contains(offset) else {
+            throw Failure(.permanent, "\(taker) wants to begin at byte \(offset) of \(end); is it our node program that answers?")
+        }
+        guard !hasBegun else {
+            throw Failure(.permanent, "\(taker) began a second time, at byte \(offset); is it our node program that answers?")
+        }
+        hasBegun = true
         next = offset
         readAhead()
     }
@@ -40,10 +52,11 @@ final class Feed {
         return part
     }
 
-    /// Nobody takes them any longer.
+    /// The end of a run: nobody takes them any longer. Another may begin anew.
     func stop() {
         ahead?.cancel()
         ahead = nil
+        hasBegun = false
     }
 
     private func readAhead() {

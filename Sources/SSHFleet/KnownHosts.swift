@@ -11,8 +11,16 @@ struct KnownHosts: Sendable {
             case none, revoked, certificateAuthority
         }
 
+        /// Whom the line is about.
+        enum Names: Sendable {
+            /// A comma list with `*`, `?` and `!`, in lower case.
+            case patterns(String)
+            /// `|1|salt|HMAC-SHA1(salt, name)`, decoded.
+            case hashed(salt: SymmetricKey, hash: Data)
+        }
+
         var marker: Marker
-        var patterns: String
+        var names: Names
         var keyType: String
         var key: [UInt8]
         /// `file:line`.
@@ -38,13 +46,13 @@ struct KnownHosts: Sendable {
     /// accept a key but does not make it a changed one.
     func verdict(host: String, port: Int, key: [UInt8]) -> Verdict {
         for name in Self.names(host: host, port: port) {
-            if let revoked = entries.first(where: { $0.marker == .revoked && $0.key == key && Self.matches($0.patterns, name) }) {
+            if let revoked = entries.first(where: { $0.marker == .revoked && $0.key == key && $0.names.include(name) }) {
                 return .revoked(place: revoked.place)
             }
         }
         var places: [String] = []
         for (rank, name) in Self.names(host: host, port: port).enumerated() {
-            let known = entries.filter { $0.marker == .none && Self.matches($0.patterns, name) }
+            let known = entries.filter { $0.marker == .none && $0.names.include(name) }
             if let match = known.first(where: { $0.key == key }) { return .matched(place: match.place) }
             if rank == 0 { places = known.map(\.place) }
         }
@@ -55,7 +63,7 @@ struct KnownHosts: Sendable {
     func keyTypes(host: String, port: Int) -> [String] {
         for name in Self.names(host: host, port: port) {
             var types: [String] = []
-            for entry in entries where entry.marker == .none && !types.contains(entry.keyType) && Self.matches(entry.patterns, name) {
+            for entry in entries where entry.marker == .none && !types.contains(entry.keyType) && entry.names.include(name) {
                 types.append(entry.keyType)
             }
             if !types.isEmpty { return types }
@@ -86,9 +94,10 @@ struct KnownHosts: Sendable {
     }
 
     mutating func add(_ text: String, file: String) {
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" || $0 == "\r" })
-            guard let first = words.first, !first.hasPrefix("#") else { continue }
+        // By bytes: as characters, the two that end a line on Windows are one that is neither of them.
+        for (index, line) in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+            let words = line.split { [UInt8(ascii: " "), UInt8(ascii: "\t"), UInt8(ascii: "\r")].contains($0) }.map(Substring.init)
+            guard let first = words.first, first.utf8.first != UInt8(ascii: "#") else { continue }
             addLine(words, place: "\(file):\(index + 1)")
         }
     }
@@ -110,18 +119,43 @@ struct KnownHosts: Sendable {
         else {
             return notes.append("\(place): the key cannot be read")
         }
+        guard let names = Entry.Names(words[base]) else { return notes.append("\(place): the hashed name cannot be read") }
         if marker == .certificateAuthority {
             notes.append("\(place): @cert-authority is ignored: host certificates are not supported, so the hosts need lines of their own")
         }
         entries.append(
-            Entry(marker: marker, patterns: words[base].lowercasedUnlessHashed, keyType: String(words[base + 1]), key: key, place: place))
+            Entry(marker: marker, names: names, keyType: String(words[base + 1]), key: key, place: place))
     }
 
-    // MARK: Matching
+    /// `SHA256:…` as ssh-keygen -l prints it.
+    static func fingerprint(_ key: [UInt8]) -> String {
+        "SHA256:" + Data(SHA256.hash(data: key)).base64EncodedString().replacingOccurrences(of: "=", with: "")
+    }
+}
 
-    /// `patterns`: one hashed name, or a comma list with `*`, `?` and `!`; a negated pattern that matches forbids the line.
-    static func matches(_ patterns: String, _ name: String) -> Bool {
-        if patterns.hasPrefix("|") { return matchesHash(patterns, name) }
+extension KnownHosts.Entry.Names {
+    /// Nil for a hash that is none.
+    init?(_ word: Substring) {
+        guard word.utf8.first == UInt8(ascii: "|") else {
+            self = .patterns(word.lowercased())
+            return
+        }
+        let parts = word.split(separator: "|", omittingEmptySubsequences: false)
+        guard parts.count == 4, parts[1] == "1", let salt = Data(base64Encoded: String(parts[2])),
+            let hash = Data(base64Encoded: String(parts[3]))
+        else { return nil }
+        self = .hashed(salt: SymmetricKey(data: salt), hash: hash)
+    }
+
+    /// A negated pattern that matches forbids the line.
+    func include(_ name: String) -> Bool {
+        switch self {
+        case .hashed(let salt, let hash): HMAC<Insecure.SHA1>.isValidAuthenticationCode(hash, authenticating: Array(name.utf8), using: salt)
+        case .patterns(let patterns): Self.matches(patterns, name)
+        }
+    }
+
+    private static func matches(_ patterns: String, _ name: String) -> Bool {
         var isMatch = false
         for pattern in patterns.split(separator: ",") {
             if pattern.hasPrefix("!") {
@@ -131,15 +165,6 @@ struct KnownHosts: Sendable {
             }
         }
         return isMatch
-    }
-
-    /// `|1|salt|HMAC-SHA1(salt, name)`, both in base 64.
-    private static func matchesHash(_ pattern: String, _ name: String) -> Bool {
-        let parts = pattern.split(separator: "|", omittingEmptySubsequences: false)
-        guard parts.count == 4, parts[1] == "1", let salt = Data(base64Encoded: String(parts[2])),
-            let hash = Data(base64Encoded: String(parts[3]))
-        else { return false }
-        return HMAC<Insecure.SHA1>.isValidAuthenticationCode(hash, authenticating: Array(name.utf8), using: SymmetricKey(data: salt))
     }
 
     /// In steps of at most pattern times name, whatever the pattern.
@@ -164,13 +189,4 @@ struct KnownHosts: Sendable {
         }
         return pattern[place...].allSatisfy { $0 == UInt8(ascii: "*") }
     }
-
-    /// `SHA256:…` as ssh-keygen -l prints it.
-    static func fingerprint(_ key: [UInt8]) -> String {
-        "SHA256:" + Data(SHA256.hash(data: key)).base64EncodedString().replacingOccurrences(of: "=", with: "")
-    }
-}
-
-extension Substring {
-    fileprivate var lowercasedUnlessHashed: String { hasPrefix("|") ? String(self) : lowercased() }
 }

@@ -32,7 +32,7 @@ enum NodeCommand {
             preconditionFailure("Node/\(verb).sh has no line of its parts")
         }
         let needed = wanted.dropFirst(needs.count).split(separator: " ").flatMap { lines(of: String($0)) }
-        return ((needed + own).filter { !$0.hasPrefix("#") } + ["main"]).joined(separator: "\n")
+        return ((needed + own).filter { !$0.drop { $0 == "\t" }.hasPrefix("#") } + ["main"]).joined(separator: "\n")
     }
 
     private static func lines(of part: String) -> [Substring] {

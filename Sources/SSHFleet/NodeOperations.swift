@@ -54,7 +54,8 @@ final class NodeOperations {
     ) async throws(Failure) -> Transfer {
         let input = try NodeCommand.input(
             baseFile(request), room(request), ["rate_limit": request.rateLimit.map { String($0) }], host: host)
-        return try await transfer(.receive, request, input, on: host, feed: Feed(source, end: request.bytes), progress)
+        let feed = Feed(source, end: request.bytes, for: "receive of image \(request.image) on \(host.name) (\(host.address))")
+        return try await transfer(.receive, request, input, on: host, feed: feed, progress)
     }
 
     func copy(_ request: BaseFileRequest, from source: Host, on host: Host, progress: @escaping Progress) async throws(Failure) -> Transfer
@@ -179,17 +180,20 @@ final class NodeOperations {
     /// A transfer that was cancelled a moment ago lets go of the temporary in its own time; whoever else holds it will not be done so soon.
     private static let busyTries = 25
 
+    /// One a second is eleven days. A transfer has no deadline, so nothing else bounds how much a node can say.
+    private static let transferLines = 1_000_000
+
     private func transfer(
         _ verb: NodeVerb, _ request: BaseFileRequest, _ input: [UInt8], on host: Host, feed: Feed? = nil, _ progress: @escaping Progress
     ) async throws(Failure) -> Transfer {
         var watch = StallWatch(seconds: limits.stallSeconds)
         let done = try await run(
             verb, input, on: host, feed: feed, image: request.image, silence: .seconds(limits.stallSeconds), deadlineSeconds: nil,
-            lines: 10_000_000, busyTries: Self.busyTries
+            lines: Self.transferLines, busyTries: Self.busyTries
         ) { event throws(Failure) in
             switch event {
             case .started(let offset):
-                feed?.begin(at: offset)
+                try feed?.begin(at: offset)
                 watch.moved(to: offset)
                 progress(offset)
             case .progress(let bytes):

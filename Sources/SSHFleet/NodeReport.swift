@@ -124,7 +124,7 @@ private struct NodeLine: Decodable {
             kind.map {
                 .error(
                     NodeError(
-                        kind: $0, detail: printable(detail ?? "", limit: 300), status: status,
+                        kind: printable($0, limit: 40), detail: printable(detail ?? "", limit: 300), status: status,
                         digest: digest.map { printable($0, limit: 128) }))
             }
         default: .unknown

@@ -52,15 +52,13 @@ extension SSHSession {
         started()
         try await write(input, on: channel, limits)
         var output = Output(limits: limits, target: target)
+        var takesMore = feed != nil
         while true {
             let deadline = limits.nextDeadline()
-            // Checked here as well as in the wait: a node that never stops talking is never waited for.
-            if let last = limits.deadline, ContinuousClock.now > last {
-                throw Failure(.retriable, "\(target.text): a command did not end before its deadline; is the node overloaded?")
-            }
-            if try drain(channel, into: &output, handle) { break }
-            if let part = try await feed?.part() {
-                if try await !send(part, on: channel, into: &output, limits, handle) { feed?.stop() }
+            try checkDeadline(limits)
+            if try await drain(channel, into: &output, handle) { break }
+            if takesMore, let part = try await feed?.part() {
+                takesMore = try await send(part, on: channel, into: &output, limits, handle)
                 continue
             }
             try await waitForSocket("waiting for the remote command", until: deadline)
@@ -124,11 +122,11 @@ extension SSHSession {
             }
             if count == Int(LIBSSH2_ERROR_EAGAIN) || count == 0 {
                 // Reading could send a packet of its own into one that is half sent. With a closed window none is, and a command that has ended is found.
-                if libssh2_channel_window_write_ex(channel, nil) == 0, try drain(channel, into: &output, handle) { return false }
+                if libssh2_channel_window_write_ex(channel, nil) == 0, try await drain(channel, into: &output, handle) { return false }
                 try await waitForSocket("sending to the remote command", until: limits.nextDeadline())
             } else if count > 0 {
                 sent += count
-                if try drain(channel, into: &output, handle) { return false }
+                if try await drain(channel, into: &output, handle) { return false }
             } else {
                 return false
             }
@@ -137,27 +135,50 @@ extension SSHSession {
     }
 
     /// Reads what is there of both streams; true at the end of both. Reading one stream takes packets of the other off the socket as well, so only when
-    /// libssh2 holds none of either is there anything to wait for.
+    /// libssh2 holds none of either is there anything to wait for. After a round standard error is empty, and output may have come meanwhile. (Asked about
+    /// extended data, libssh2 would count streams that nobody reads, and there would be no end.)
     private func drain(
         _ channel: OpaquePointer, into output: inout Output, _ handle: (_ line: [UInt8]) throws(Failure) -> Void
-    ) throws(Failure) -> Bool {
+    ) async throws(Failure) -> Bool {
+        var reads = 0
         repeat {
-            for stream in [Int32(0), SSH_EXTENDED_DATA_STDERR] { try drain(channel, stream, into: &output, handle) }
-        } while libssh2_poll_channel_read(channel, SSH_EXTENDED_DATA_STDERR) != 0
+            for stream in [Int32(0), SSH_EXTENDED_DATA_STDERR] {
+                while try read(channel, stream, into: &output, handle) {
+                    reads += 1
+                    if reads.isMultiple(of: Self.readsATurn) { try await giveWay(output.limits) }
+                }
+            }
+        } while libssh2_poll_channel_read(channel, 0) > 0
         return libssh2_channel_eof(channel) != 0
     }
 
-    private func drain(
-        _ channel: OpaquePointer, _ stream: Int32, into output: inout Output, _ handle: (_ line: [UInt8]) throws(Failure) -> Void
-    ) throws(Failure) {
-        while true {
-            let count = output.read { libssh2_channel_read_ex(channel, stream, $0, $1) }
-            if count == Int(LIBSSH2_ERROR_EAGAIN) || count == 0 { return }
-            guard count > 0 else {
-                throw Failure(.retriable, "the connection to \(target.text) broke while a command was running", cause: lastError)
-            }
-            if stream == 0 { try output.take(count, handle) } else { try output.takeError(count) }
+    /// At most a MiB, which takes some milliseconds: then it is the other sessions' turn.
+    private static let readsATurn = 16
+
+    private func giveWay(_ limits: CommandLimits) async throws(Failure) {
+        try checkDeadline(limits)
+        if Task.isCancelled { throw Failure(.cancelled, "cancelled while a command was running on \(target.text)") }
+        await Task.yield()
+    }
+
+    /// As well as in the wait: a node that never stops talking is never waited for.
+    private func checkDeadline(_ limits: CommandLimits) throws(Failure) {
+        if let last = limits.deadline, ContinuousClock.now > last {
+            throw Failure(.retriable, "\(target.text): a command did not end before its deadline; is the node overloaded?")
         }
+    }
+
+    /// False where there is nothing to read now.
+    private func read(
+        _ channel: OpaquePointer, _ stream: Int32, into output: inout Output, _ handle: (_ line: [UInt8]) throws(Failure) -> Void
+    ) throws(Failure) -> Bool {
+        let count = output.read { libssh2_channel_read_ex(channel, stream, $0, $1) }
+        if count == Int(LIBSSH2_ERROR_EAGAIN) || count == 0 { return false }
+        guard count > 0 else {
+            throw Failure(.retriable, "the connection to \(target.text) broke while a command was running", cause: lastError)
+        }
+        if stream == 0 { try output.take(count, handle) } else { try output.takeError(count) }
+        return true
     }
 
     private func end(of channel: OpaquePointer, _ errorText: String) async throws(Failure) -> CommandEnd {
@@ -172,14 +193,14 @@ extension SSHSession {
         var length = 0
         libssh2_channel_get_exit_signal(channel, &signal, &length, nil, nil, nil, nil)
         defer { if let signal { libssh2_free(self.handle, signal) } }
-        let name = signal.map { String(cString: $0) }
+        let name = signal.map { printable(String(cString: $0), limit: 40) }
         return CommandEnd(exitCode: name == nil ? libssh2_channel_get_exit_status(channel) : nil, signal: name, errorText: errorText)
     }
 }
 
 /// Cuts standard output into bounded lines, and keeps the first bytes of standard error.
 private struct Output {
-    private let limits: CommandLimits
+    let limits: CommandLimits
     private let target: LoginTarget
     private var buffer = [UInt8](repeating: 0, count: 65536)
     private var line: [UInt8] = []

@@ -59,6 +59,17 @@ enum QemuImg {
         init?(intValue: Int) { nil }
     }
 
+    /// What QEMU takes it for when it is left to guess; nil where it finds a format and then nothing that it can open.
+    static func probe(_ bytes: [UInt8]) throws -> String? {
+        struct Info: Decodable { let format: String }
+        return try inFolder { folder in
+            try Data(bytes + [UInt8](repeating: 0, count: megabyte)).write(to: folder.appending(path: "image"))
+            // That it cannot be opened is an answer too.
+            guard let text = try? run(["info", "--output=json", "image"], in: folder) else { return nil }
+            return try JSONDecoder().decode(Info.self, from: Data(text.utf8)).format
+        }
+    }
+
     static func virtualSize(_ bytes: [UInt8], _ format: String) throws -> Int64 { try info(bytes, format).virtualSize }
 
     private static func bytes(_ folder: URL) throws -> [UInt8] { Array(try Data(contentsOf: folder.appending(path: "image"))) }

@@ -74,6 +74,31 @@ import Testing
         #expect(refusal(Array("COWD".utf8), declared: "vmdk") == .vmdkSubformat("vmfsSparse"))
     }
 
+    /// What is text to QEMU is bytes: an accent that joins the character before it hides nothing.
+    @Test(arguments: [
+        "#\u{301}\nversion=1\n", "# x\r\n#\u{301}\r\nversion=2\r\n", "version=3\n\u{301}", "#\u{200D}\u{20DD}\n \r\n  \nversion=1\n",
+        "#\0\u{301}\nversion=1\r\n",
+    ]) func vmdkTextThatQEMUWouldProbe(_ text: String) throws {
+        #expect(try QemuImg.probe(Array(text.utf8)) != "raw", "else this tests nothing")
+        #expect(refusal(Array(text.utf8), declared: "raw") == .formatMismatch(declared: "raw", detected: .vmdk))
+        let large = Array(text.utf8) + [UInt8](repeating: 0xCC, count: 1 << 17)
+        #expect(refusal(large, declared: "raw") == .formatMismatch(declared: "raw", detected: .vmdk))
+        #expect(refusal(large, declared: nil) != nil)
+    }
+
+    @Test(arguments: ["createType=\"\u{301}monolithicFlat\"", "CREATETYPE=\"x\"", "c\u{301}createType=\"\u{301}"])
+    func vmdkTextThatGlanceWouldTakeForOne(_ line: String) {
+        let text = String(repeating: "# padding\n", count: 60) + line
+        #expect(refusal(Array(text.utf8), declared: "raw") == .formatMismatch(declared: "raw", detected: .vmdk))
+    }
+
+    @Test(arguments: ["# comment\nversion=4\n", "#!/bin/sh\necho\n", "version=1x\n", "x\u{301}\nversion=1\n"]) func textThatIsRaw(
+        _ text: String
+    ) throws {
+        #expect(try QemuImg.probe(Array(text.utf8)) == "raw")
+        #expect(refusal(Array(text.utf8), declared: "raw") == nil)
+    }
+
     @Test func vmdkWithADescriptorThatLeadsElsewhere() throws {
         let good = HandMade.goodDescriptor
         #expect(refusal(try HandMade.vmdk(good), declared: "vmdk") == nil)
@@ -94,7 +119,8 @@ import Testing
             #expect(refusal(try HandMade.vmdk(good + line + "\n"), declared: "vmdk") == .backingFile(.vmdk, name: nil), "\(line)")
         }
         for text in [
-            "", "\n", good + "what is this\n", good + "createType=\"monolithicFlat\"\n", good + "#CREATETYPE=\"monolithicFlat\"\n",
+            "", "\n", good + "what is this\n", good + "RW\t1\tFLAT\t\"/etc/a=b\"\t0\n", good + "createType=\"monolithicFlat\"\n",
+            good + "#CREATETYPE=\"monolithicFlat\"\n",
             good + "ddb.x = \"é\"\n",
             good.replacing("createType=\"monolithicSparse\"", with: ""), good.replacing("RW 16384 SPARSE \"disk.vmdk\"", with: ""),
         ] { #expect(isBadDescriptor(refusal(try HandMade.vmdk(text), declared: "vmdk")), "\(text)") }

@@ -31,15 +31,18 @@ import Testing
         try FaultServer(routes.merging(["POST /id/v3/auth/tokens": logins]) { $1 })
     }
 
-    private func catalog(_ server: FaultServer, _ variables: [String: String] = [:], stallSeconds: Int = 5) throws -> OpenStackCatalog {
+    private func catalog(
+        _ server: FaultServer, _ variables: [String: String] = [:], stallSeconds: Int = 5,
+        logger: Logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+    ) throws -> OpenStackCatalog {
         let environment = [
             "OS_AUTH_URL": server.origin + "/id", "OS_USERNAME": "u", "OS_PASSWORD": "s3cret", "OS_PROJECT_NAME": "p",
             "OS_DEFAULT_DOMAIN": "Default",
         ]
         let credentials = try Credentials.load(cloud: nil, environment: environment.merging(variables) { $1 }, readFile: { _ in nil })
         return try OpenStackCatalog(
-            credentials: credentials, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
-            deadlines: HTTPDeadlines(stallSeconds: stallSeconds), pageSize: 2, now: { [clock] in clock.now })
+            credentials: credentials, logger: logger, deadlines: HTTPDeadlines(stallSeconds: stallSeconds), pageSize: 2,
+            now: { [clock] in clock.now })
     }
 
     private func seen(_ server: FaultServer) async throws -> [FaultServer.Seen] {
@@ -219,6 +222,56 @@ import Testing
         }
     }
 
+    @Test func bytesOfARange() async throws {
+        let file = "\(show)/file"
+        func bytes(_ answer: FaultServer.Answer, _ range: Range<Int64> = 0..<10) async throws -> Result<[UInt8], Failure> {
+            let server = try cloud([login()], [file: [answer]])
+            defer { withExtendedLifetime(server) {} }
+            let catalog = try catalog(server, stallSeconds: 30)
+            do throws(Failure) { return .success(try await catalog.bytes(of: id, in: range)) } catch { return .failure(error) }
+        }
+        let ten = Array("0123456789".utf8)
+        #expect(try await bytes(.init(status: 206, body: "0123456789"), 5..<15).get() == ten)
+        #expect(try await bytes(.init(body: "0123456789")).get() == ten, "the whole image was asked for")
+        // One that does not know ranges is found out by its beginning, long before it has sent everything.
+        let whole = FaultServer.Answer(body: "0123456789", repeat: 50_000, length: 1 << 40, stall: true)
+        for answer in [whole, .init(body: "0123456789x"), .init(body: "0123456789", repeat: 1000)] {
+            let failure = try await error(of: bytes(answer))
+            #expect(failure?.kind == .permanent)
+            #expect(
+                failure?.context.hasSuffix(
+                    "Glance's store does not answer ranges, so the image can be neither inspected nor sent through the controller") == true)
+        }
+        #expect(try await error(of: bytes(.init(body: "0123456789"), 1..<11))?.kind == .permanent)
+        for (body, count) in [("012345678", "9"), ("0123456789x", "more")] {
+            let failure = try await error(of: bytes(.init(status: 206, body: body)))
+            #expect(failure?.kind == .retriable)
+            #expect(failure?.context.contains("\(count) bytes came where 10 were asked for") == true)
+        }
+        let page = try await error(of: bytes(.init(status: 503, body: "<html>busy</html>", repeat: 1000)))
+        #expect(page?.kind == .retriable)
+        #expect(page?.description.contains("answered 503 '<html>busy</html>") == true)
+    }
+
+    private func error(of result: Result<[UInt8], Failure>) -> Failure? {
+        switch result {
+        case .success: nil
+        case .failure(let failure): failure
+        }
+    }
+
+    @Test func anImageWhoseDigestCannotBeCheckedIsComplainedOfOnce() async throws {
+        let log = Log()
+        let odd =
+            record().dropLast()
+            + ", \"os_hash_algo\": \"blake2b\", \"os_hash_value\": \"00\", \"checksum\": \"\(String(repeating: "a", count: 32))\"}"
+        let server = try cloud([login()], [show: [.init(body: String(odd))]])
+        let catalog = try catalog(server, logger: Logger(label: "test") { _ in log })
+        for _ in 0..<3 { #expect(try await catalog.image(id)?.digest?.algorithm == .md5) }
+        #expect(
+            log.lines == ["warning: Glance's digest of the image cannot be checked: os_hash_algo is 'blake2b', which is not known here"])
+    }
+
     @Test func pagesAreFollowedBelowTheProxysPrefix() async throws {
         let server = try cloud(
             [login()],
@@ -280,4 +333,28 @@ private final class TestClock: Sendable {
     var now: Date { Date(timeIntervalSince1970: seconds.withLock { $0 }) }
 
     func advance(_ by: Double) { seconds.withLock { $0 += by } }
+}
+
+/// Warnings with their reasons; nothing else is kept.
+private final class Log: LogHandler {
+    private let kept = Mutex<[String]>([])
+    var lines: [String] { kept.withLock { $0 } }
+
+    func log(event: LogEvent) {
+        guard event.level == .warning else { return }
+        kept.withLock { $0.append("\(event.level): \(event.message): \(event.metadata?["reason"] ?? "")") }
+    }
+
+    subscript(metadataKey _: String) -> Logger.Metadata.Value? {
+        get { nil }
+        set {}
+    }
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+    var logLevel: Logger.Level {
+        get { .trace }
+        set {}
+    }
 }

@@ -35,7 +35,7 @@ import Testing
     }
 
     @Test func aWholeRecord() throws {
-        let facts = try ImageRecord.read(json())
+        let facts = try ImageRecord.read(json()).facts
         #expect(
             facts
                 == ImageFacts(
@@ -50,7 +50,7 @@ import Testing
 
     @Test func nullsAreWhatTheySay() throws {
         let nulls = ["name", "owner", "size", "checksum", "os_hash_algo", "os_hash_value", "container_format", "disk_format"]
-        let facts = try ImageRecord.read(json(Dictionary(uniqueKeysWithValues: nulls.map { ($0, "null") })))
+        let facts = try ImageRecord.read(json(Dictionary(uniqueKeysWithValues: nulls.map { ($0, "null") }))).facts
         #expect(facts.name == "")
         #expect([facts.owner, facts.containerFormat, facts.diskFormat] == [nil, nil, nil])
         #expect(facts.sizeBytes == nil)
@@ -59,13 +59,23 @@ import Testing
 
     @Test func md5OnlyWhereNothingElseCanBeChecked() throws {
         let md5 = Digest(.md5, hex: "0123456789abcdef0123456789abcdef")
-        #expect(try ImageRecord.read(json(["os_hash_value": "null"])).digest == md5)
-        #expect(try ImageRecord.read(json(["os_hash_algo": "\"blake2b\""])).digest == md5)
-        #expect(try ImageRecord.read(json(["os_hash_value": "\"zz\""])).digest == md5)
+        for (changes, problem) in [
+            (["os_hash_value": "null"], nil), (["os_hash_algo": "null"], nil),
+            (["os_hash_algo": "\"blake2b\""], "os_hash_algo is 'blake2b', which is not known here"),
+            (["os_hash_value": "\"zz\""], "os_hash_value is not the hexadecimal text of a sha512"),
+        ] as [([String: String], String?)] {
+            let record = try ImageRecord.read(json(changes))
+            #expect(record.facts.digest == md5)
+            #expect(record.digestProblem == problem)
+        }
+        let none = try ImageRecord.read(json(["os_hash_algo": "\"a\u{202e}b\"", "checksum": "null"]))
+        #expect(none.facts.digest == nil)
+        #expect(none.digestProblem == "os_hash_algo is 'a b', which is not known here")
+        #expect(try ImageRecord.read(json()).digestProblem == nil)
     }
 
     @Test func wordsOfTheFutureAreNotActive() throws {
-        #expect(try ImageRecord.read(json(["status": "\"hibernating\""])).status == .unknown)
+        #expect(try ImageRecord.read(json(["status": "\"hibernating\""])).facts.status == .unknown)
     }
 
     @Test(arguments: [

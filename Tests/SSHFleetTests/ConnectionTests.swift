@@ -61,6 +61,32 @@ import Testing
         }
     }
 
+    /// It sends faster than its lines are taken here, so that there is always more to read.
+    @Test func aNodeThatNeverStopsTalkingHoldsUpNobody() async throws {
+        try await SSHServer.run { server in
+            let pool = makePool()
+            func talk(until deadline: ContinuousClock.Instant?, _ report: @escaping @Sendable () -> Void) async throws -> Failure {
+                try await failure { () throws(Failure) in
+                    let limits = CommandLimits(silence: .seconds(30), deadline: deadline, lineBytes: 2000, lines: 300_000)
+                    let command = "yes \(String(repeating: "x", count: 1000))"
+                    _ = try await pool.run(command, input: [], on: server.host(), limits: limits, started: {}) { _ in
+                        report()
+                        let end = ContinuousClock.now + .microseconds(20)
+                        while ContinuousClock.now < end {}
+                    }
+                }
+            }
+            let (lines, report) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+            let endless = Task { try await talk(until: nil) { report.yield() } }
+            _ = await lines.first { _ in true }
+            #expect(try await pool.output(of: "echo hello", on: server.host()).lines == ["hello"])
+            let late = try await talk(until: .now + .milliseconds(500)) {}
+            #expect(late.context.contains("did not end before its deadline"))
+            endless.cancel()
+            #expect(try await endless.value.kind == .cancelled)
+        }
+    }
+
     @Test func sixtySessionsAtOnce() async throws {
         try await SSHServer.run { server in
             let pool = makePool()

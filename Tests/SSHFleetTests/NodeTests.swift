@@ -132,6 +132,16 @@ import Testing
         #expect(wording().ended(CommandEnd(exitCode: 0, errorText: "")).kind == .retriable)
     }
 
+    @Test func whatANodeCallsItsErrorIsMadePrintable() throws {
+        let line = #"{"event":"error","kind":"x\u001b[2J\u202e\#(String(repeating: "y", count: 500))","detail":"d\u0007"}"#
+        guard case .error(let error) = NodeEvent(line: Array(line.utf8)) else {
+            Issue.record("not understood")
+            return
+        }
+        #expect(error.kind == "x?[2J?" + String(repeating: "y", count: 34) + "…")
+        #expect(wording().failure(for: error).context.contains("failed: x?[2J?yyy"))
+    }
+
     @Test func foreignTextIsMadePrintable() {
         #expect(printable("a\u{1b}[2J\u{7f}\u{9b}b\nc\u{202e}d", limit: 50) == "a?[2J??b c?d")
         #expect(printable("abcdef", limit: 3) == "abc…")

@@ -150,6 +150,43 @@ def convert_refuses_a_disk_inside_the_disk(site):
     swept_clean(site)
 
 
+def taken_for_raw(site, disk):
+    """Whether QEMU, left to guess, would."""
+    write(f"{site.root}/disk", disk)
+    told = subprocess.run(["qemu-img", "info", "--output=json", f"{site.root}/disk"], capture_output=True, text=True)
+    return '"format": "raw"' in told.stdout
+
+
+@test
+def convert_refuses_a_disk_that_begins_as_text_of_an_image(site):
+    cloop = b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t iso9660 /dev/cloop $1\n"
+    comment = b"# \0 \x81\xff \\ 'x'\r\n"
+    for begin, form in ((b"version=1\n", "vmdk"), (b"# Disk DescriptorFile\nversion=3\r\n", "vmdk"),
+                        (b"#\n   \n \r\n#x\nversion=2\nmore", "vmdk"),
+                        (comment * 20 + b"version=1\n", "vmdk"), (cloop, "cloop")):
+        disk = begin.ljust(MIB, b"\0")
+        assert not taken_for_raw(site, disk), begin
+        body = image_of("qcow2", disk=disk)
+        put(site, body)
+        event = failed(site.publish(**conversion(body, size=len(disk))).end(), "convert")
+        assert f"begins like {form}," in event["detail"] and not os.path.exists(site.base()), (begin, event)
+    swept_clean(site)
+
+
+@test
+def convert_takes_disks_that_only_look_like_text(site):
+    boot = b"\xeb\x63\x90" + bytes(507) + b"\x55\xaa"
+    for begin in (boot, b"\x33\xc0\x8e\xd0\n#\nversion=1\n", b"#!/bin/sh\nexit\n", b"# a comment\nversion=4\n",
+                  b"# a comment\n version=1\n", b"#" * 4096):
+        disk = begin.ljust(MIB, b"\0")
+        assert taken_for_raw(site, disk), begin
+        body = image_of("qcow2", disk=disk)
+        put(site, body)
+        succeeded(site.publish(**conversion(body, size=len(disk))).end(), existing=False)
+        assert read(site.base()) == disk and site.left() == []
+        os.unlink(site.base())
+
+
 @contextlib.contextmanager
 def disk_of_16_mib(site):
     """The site's cache is on a file system of its own meanwhile."""

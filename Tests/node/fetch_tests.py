@@ -223,6 +223,26 @@ def lock_without_flock(site):
 
 
 @test
+def a_stale_lock_goes_to_one(site):
+    # Another finds it stale at the same moment, and has made it his own before ours moves it away.
+    os.makedirs(f"{site.cache}/.forecache")
+    lock = site.part().removesuffix(".part") + ".lockdir"
+    start = read(f"/proc/{os.getpid()}/stat").decode().rsplit(") ", 1)[1].split()[19]
+    live, flag = f"{os.getpid()} {start}", f"{site.root}/flag"
+    take = f"rm -r \"$1\"; mkdir \"$1\"; echo {live} >\"$1/holder\""
+    for stale in ("999999999 1\n", None):
+        os.mkdir(lock)
+        if stale:
+            write(f"{lock}/holder", stale.encode())
+        os.utime(lock, (1_600_000_000, 1_600_000_000))
+        tools = site.tools(without=("flock",), mv=f"if mkdir '{flag}' 2>/dev/null; then {take}; fi\nexec {shutil.which('mv')} \"$@\"")
+        failed(site.fetch(env={"PATH": tools}).end(), "busy")
+        assert read(f"{lock}/holder").decode() == live + "\n" and site.left() == [os.path.basename(lock)], site.left()
+        shutil.rmtree(lock)
+        os.rmdir(flag)
+
+
+@test
 def fetch_shows_no_token(site):
     run = site.fetch("stall", env={"p_token": "exported", "token": "exported"}, stall_timeout=60)
     until(lambda: os.path.exists(site.part()) and os.path.getsize(site.part()) > 90_000, "the first bytes")

@@ -24,8 +24,8 @@ def assembled(verb):
 
 
 def stripped(text):
-    """As the sender does it: comment lines and indentation stay at home."""
-    return "".join(line.lstrip(" ") for line in text.splitlines(True) if not line.lstrip().startswith("#"))
+    """As the sender does it: empty lines, comment lines and indentation stay at home."""
+    return "".join(line.lstrip(" ") for line in text.splitlines(True) if line.strip() and not line.lstrip().startswith("#"))
 
 
 def read(path):

@@ -164,6 +164,15 @@ need_word() {
     case $2 in '' | -* | $3) die bad_parameter "$1 is empty or has a character that does not belong there" ;; esac
 }
 
+# Of a list OFFSET+LENGTH,…: calls $2 with the two numbers of each.
+each_range() {
+    rest=$1,
+    while [ -n "$rest" ]; do
+        range=${rest%%,*} rest=${rest#*,}
+        "$2" "${range%%+*}" "${range#*+}"
+    done
+}
+
 # --- output ---
 
 # Sets `quoted`: at most 300 bytes of $1, fit to stand between the quotes of a JSON string.

@@ -79,8 +79,15 @@ form_of() {
         4c554b53babe*) echo luks ;;
         576974686f7574467265655370616365* | 576974686f75467265537061*) echo parallels ;;
         426f636873205669727475616c204844*) echo bochs ;;
+        23212f62696e2f73680a2356322e3020466f726d61740a6d6f6470726f626520636c6f6f70*) echo cloop ;;
         *7f10dabe) [ "${#begin}" != 136 ] || echo vdi ;;
+        23* | 20* | 76657273696f6e3d*) form_of_text "$1" ;;
     esac
+}
+
+# A VMDK can be text. QEMU's rule for it: comments and blank lines, then the version. No tool is given a NUL or a byte beyond ASCII.
+form_of_text() {
+    head -c 2048 "$1" | tr -d '\r' | tr -c '\n -~' '?' | sed -n -e '/^#/d' -e '/^  *$/d' -e 's/^version=[123]$/vmdk/p' -e q
 }
 
 # What the copy user runs. Ending `podman exec` does not end what runs inside, but closes its standard input: so this watches its

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Bytes from another node's file into the temporary.
-# Parts: common directory image digest growing lock supervise transfer container follower
+# Parts: common directory image growing lock supervise transfer container follower
 
 keys="$keys peer_address peer_port peer_user peer_identity peer_known_hosts peer_host_key_checking peer_path peer_part method"
 p_peer_address='' p_peer_port='' p_peer_user='' p_peer_identity='' p_peer_known_hosts='' p_peer_path='' p_peer_part=''

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Bytes from Glance into the temporary.
-# Parts: common directory image digest growing lock supervise transfer streams
+# Parts: common directory image growing lock supervise transfer streams
 
 keys="$keys url token cacert insecure"
 p_url='' p_token='' p_cacert='' p_insecure=0

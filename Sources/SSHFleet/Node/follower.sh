@@ -3,7 +3,8 @@
 
 # What the copy user runs; standard input is the controller's. OpenSSH's own sftp asks for a file as long as it was when it was opened, and at
 # the end of one that grows takes one short answer after the other. This asks how long the file is, and then for no more than that, many
-# requests at a time, of a length that every OpenSSH answers in full. Its answers come in the order of the requests.
+# requests at a time, each for as much as a new OpenSSH answers, because requests cost both sides more than bytes do; one before 8.5 answers 64 KiB
+# of it, and is asked for no more from then on. The answers come in the order of the requests.
 # A source that begins anew makes a new file, and one that publishes takes its temporary away: so a file that stands still is opened again, and
 # the whole one where the growing one is gone. Indented by tabs, because spaces at the beginning of a line stay with the sender.
 # shellcheck disable=SC2034
@@ -11,7 +12,7 @@ follower='
 import collections, fcntl, os, select, struct, subprocess, sys, time
 part, size, path, growing, stall, rate = sys.argv[1:7]
 size, stall, rate = int(size), int(stall), int(rate)
-piece, window = 1 << 16, 32
+piece, window = 255 << 10, 8
 if rate: piece = max(1 << 12, min(piece, rate // 8))
 OPEN, CLOSE, READ, FSTAT, HANDLE, DATA, ATTRS = 3, 4, 5, 8, 102, 103, 105
 
@@ -80,7 +81,7 @@ def store(count):
 
 def receive(first, last):
 	# What lies between, as far as the file has it; where it ends early, what was asked for behind that is thrown away.
-	global have, moved
+	global have, moved, piece
 	pending = collections.deque()
 	while first < last or pending:
 		now = time.monotonic()
@@ -100,6 +101,7 @@ def receive(first, last):
 			continue
 		count, = struct.unpack(">I", exactly(4))
 		if count > asked_for or count + 4 != length: end("=exit 1", "the peer sends what was not asked for")
+		if count < asked_for: piece = max(count, 1 << 12)
 		store(count)
 		have, moved = have + count, time.monotonic()
 

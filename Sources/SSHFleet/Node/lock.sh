@@ -16,14 +16,26 @@ hold() {
     fi
     lock=$1.lockdir
     if ! mkdir "$lock" 2>/dev/null; then
-        read -r holder <"$lock/holder" || holder=
-        [ -z "$holder" ] || [ "$holder" != "${holder%% *} $(start_of "${holder%% *}")" ] || return 1
-        # A lock that names nobody is one that is just being made, unless it is old.
-        [ -n "$holder" ] || [ $(($(date +%s) - $(stat -c %Y "$lock"))) -gt 60 ] || return 1
-        mv "$lock" "$lock.$$" 2>/dev/null && rm -rf "$lock.$$"
+        is_stale "$lock" || return 1
+        # Another may have taken the stale one between that look and this move: then what was moved is his.
+        if mv "$lock" "$lock.$$" 2>/dev/null && ! is_stale "$lock.$$"; then
+            mv "$lock.$$" "$lock"
+            return 1
+        fi
+        rm -rf "$lock.$$"
         mkdir "$lock" 2>/dev/null || return 1
     fi
     printf '%s %s\n' "$$" "$(start_of "$$")" >"$lock/holder" || die io "cannot write $lock"
+}
+
+# Whoever made it is dead. A lock that names nobody is one that is just being made, unless it is old.
+is_stale() {
+    { read -r holder <"$1/holder"; } 2>/dev/null || holder=
+    if [ -n "$holder" ]; then
+        [ "$holder" != "${holder%% *} $(start_of "${holder%% *}")" ]
+    else
+        changed=$(stat -c %Y "$1" 2>/dev/null) && [ $(($(date +%s) - changed)) -gt 60 ]
+    fi
 }
 
 start_of() {

@@ -16,33 +16,28 @@ perform() {
         die io "the base file $p_name was replaced while it was opened"
     fi
     size=$(stat -L -c %s /proc/self/fd/5)
-    check_ranges
-    rest=$p_ranges,
-    while [ -n "$rest" ]; do
-        range=${rest%%,*}
-        rest=${rest#*,}
-        printf '{"event":"range","offset":%s,"bytes":%s}\n' "${range%%+*}" "${range#*+}"
-        # 64 columns or 76: a line of the report is some thousand either way.
-        tail -c "+$((${range%%+*} + 1))" /proc/self/fd/5 2>/dev/null | head -c "${range#*+}" | base64 | awk '
-            { text = text $0 }
-            NR % 150 == 0 { printf "{\"event\":\"data\",\"data\":\"%s\"}\n", text; text = "" }
-            END { if (text != "") printf "{\"event\":\"data\",\"data\":\"%s\"}\n", text }'
-    done
+    all=0 count=0
+    each_range "$p_ranges" check_range
+    each_range "$p_ranges" send_range
     printf '{"event":"done","bytes":%s}\n' "$size"
 }
 
 # At most 4 MiB in all, each range inside the file.
-check_ranges() {
-    rest=$p_ranges, all=0 count=0
-    while [ -n "$rest" ]; do
-        range=${rest%%,*}
-        rest=${rest#*,}
-        need_number "an offset in ranges" "${range%%+*}"
-        need_number "a length in ranges" "${range#*+}"
-        count=$((count + 1)) all=$((all + ${range#*+}))
-        if [ "${range#*+}" -eq 0 ] || [ "$count" -gt 64 ] || [ "$all" -gt 4194304 ]; then
-            die bad_parameter "ranges are too many, empty or too long"
-        fi
-        [ $((${range%%+*} + ${range#*+})) -le "$size" ] || die truncated "the base file $p_name has only $size bytes"
-    done
+check_range() {
+    need_number "an offset in ranges" "$1"
+    need_number "a length in ranges" "$2"
+    count=$((count + 1)) all=$((all + $2))
+    if [ "$2" -eq 0 ] || [ "$count" -gt 64 ] || [ "$all" -gt 4194304 ]; then
+        die bad_parameter "ranges are too many, empty or too long"
+    fi
+    [ $(($1 + $2)) -le "$size" ] || die truncated "the base file $p_name has only $size bytes"
+}
+
+send_range() {
+    printf '{"event":"range","offset":%s,"bytes":%s}\n' "$1" "$2"
+    # 64 columns or 76: a line of the report is some thousand either way.
+    tail -c "+$(($1 + 1))" /proc/self/fd/5 2>/dev/null | head -c "$2" | base64 | awk '
+        { text = text $0 }
+        NR % 150 == 0 { printf "{\"event\":\"data\",\"data\":\"%s\"}\n", text; text = "" }
+        END { if (text != "") printf "{\"event\":\"data\",\"data\":\"%s\"}\n", text }'
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Bytes from the controller itself, on standard input behind the parameters, into the temporary: for nodes without a way to Glance.
-# Parts: common directory image digest growing lock supervise transfer
+# Parts: common directory image growing lock supervise transfer
 
 perform() {
     check_transfer
