@@ -60,13 +60,6 @@ static inline amqp_basic_properties_t crabbitmq_persistent_json(void) {
     return properties;
 }
 
-static inline amqp_queue_declare_ok_t *crabbitmq_declare_queue(amqp_connection_state_t state, amqp_channel_t channel, amqp_bytes_t name, int durable,
-                                                               int exclusive, int auto_delete, int quorum) {
-    amqp_table_entry_t entries[1] = {crabbitmq_text("x-queue-type", "quorum")};
-    amqp_table_t arguments = {quorum ? 1 : 0, entries};
-    return amqp_queue_declare(state, channel, name, 0, durable, exclusive, auto_delete, arguments);
-}
-
 // The system's own authorities, for a TLS connection without a CA file. 1 is success.
 static inline int crabbitmq_use_system_authorities(amqp_socket_t *socket) {
     return SSL_CTX_set_default_verify_paths((SSL_CTX *)amqp_ssl_socket_get_context(socket));

@@ -45,7 +45,7 @@ public struct EventFeed: Sendable {
                 case .lost(let failure):
                     // Whoever looks on by hand wants to know now, not to wait for a broker that may never come.
                     guard await counter.wasSubscribed else {
-                        throw Failure(.retriable, "no notifications to listen to", cause: "\(failure)")
+                        throw Failure(failure.kind, "no notifications to listen to", cause: "\(failure)")
                     }
                     note("subscription lost, trying again: \(failure)")
                 case .deliveries(let deliveries):

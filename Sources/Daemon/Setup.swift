@@ -40,6 +40,8 @@ public struct Setup: Sendable {
         public var environment: [String: String]
         /// Problems of rules and inventories are notices: for commands that only look at the ledger, which must work above all when a change went wrong.
         public var looksAtLedgerOnly = false
+        /// Rules that name what an inventory of the call lacks are problems all the same. Elsewhere such an inventory is known to be but a part.
+        public var lintsRules = false
 
         public init(environment: [String: String]) { self.environment = environment }
     }
@@ -59,11 +61,14 @@ public struct Setup: Sendable {
         if let network = options.peerNetwork { configuration.peer.network = network }
         let rules = readRules(configuration.rules, files, &problems)
         let reading = readInventory(configuration, hasAllSites: options.inventory.isEmpty, files, &problems)
-        problems.add(contentsOf: RuleLint.problems(in: rules, fleet: reading?.fleet))
+        let lacking = RuleLint.problems(in: rules, fleet: reading?.fleet)
+        let isLackingWrong = options.inventory.isEmpty || options.lintsRules
+        if isLackingWrong { problems.add(contentsOf: lacking) }
         guard problems.isEmpty || (options.looksAtLedgerOnly && isConfigured) else { throw .invalid(problems) }
         let whole = problems.isEmpty ? reading?.fleet ?? Fleet(sites: []) : Fleet(sites: [])
         var notices = reading?.notices ?? Problems()
         notices.add(contentsOf: problems)
+        if !isLackingWrong { notices.add(contentsOf: lacking) }
         let selection = try selection(options, from: whole)
         let defaults = PlanningDefaults(
             forks: configuration.limits.forksPerSite, relayForks: configuration.limits.relayForksPerSite, ttl: configuration.ttl,

@@ -54,7 +54,7 @@ enum RootValue {
     /// Nil where nothing is to be read, which has been said.
     static func read(_ file: InventoryFile, _ findings: inout Findings) -> Value? {
         let start = Place(file: file.path)
-        if file.text.hasPrefix("$ANSIBLE_VAULT;") {
+        if isEncrypted(file) {
             findings.problem(start, "the file is encrypted; decrypt it with `ansible-vault decrypt`")
             return nil
         }
@@ -73,6 +73,8 @@ enum RootValue {
         }
         return root
     }
+
+    static func isEncrypted(_ file: InventoryFile) -> Bool { file.text.hasPrefix("$ANSIBLE_VAULT;") }
 
     static func hint(for file: InventoryFile) -> String {
         let firstLine = file.text.split(whereSeparator: \.isNewline).lazy

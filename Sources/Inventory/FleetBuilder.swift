@@ -80,16 +80,15 @@ struct FleetBuilder {
             guard let name = settings.group else { continue }
             guard let group = inventory.group(name) else {
                 let near = Nearest.word(to: name, among: inventory.groups.map(\.name)).map { "; did you mean \($0.shown)?" }
-                findings.problem(
-                    place(of: site),
-                    "sites.\(site).group: no group \(name.shown) in the inventory\(near ?? "; name one that is there")")
+                lacking(
+                    site, "sites.\(site).group: no group \(name.shown) in the inventory\(near ?? "; name one that is there")", &findings)
                 continue
             }
             let hosts = inventory.members(of: [group]).filter(counting.contains)
             if hosts.isEmpty, !members.isEmpty {
-                findings.problem(
-                    place(of: site),
-                    "sites.\(site).group: no host of \(name.shown) is in \(options.hostsGroup.shown); name a group of compute nodes")
+                lacking(
+                    site, "sites.\(site).group: no host of \(name.shown) is in \(options.hostsGroup.shown); name a group of compute nodes",
+                    &findings)
             }
             sites.claim(hosts, for: site, of: inventory, &findings)
         }
@@ -130,7 +129,11 @@ struct FleetBuilder {
             return findings.notice(place(of: site), "sites.\(site): this stack has no hosts in \(options.hostsGroup.shown)")
         }
         let near = Nearest.word(to: site.rawValue, among: known).map { "; did you mean \($0.shown)?" }
-        let message = "sites.\(site): no stack is called so\(near ?? "; there are \(known.prefix(20).joined(separator: ", "))")"
+        lacking(site, "sites.\(site): no stack is called so\(near ?? "; there are \(known.prefix(20).joined(separator: ", "))")", &findings)
+    }
+
+    /// What the configuration says of a site that these inventories do not have.
+    private func lacking(_ site: SiteName, _ message: String, _ findings: inout Findings) {
         if options.hasAllSites { findings.problem(place(of: site), message) } else { findings.notice(place(of: site), message) }
     }
 }

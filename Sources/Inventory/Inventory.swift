@@ -24,7 +24,7 @@ public struct InventoryOptions: Sendable {
     /// Where the configuration names the group and the sites: problems with them are told there, and without a place at the first inventory file.
     public var hostsGroupPlace: Place?
     public var sitePlaces: [SiteName: Place] = [:]
-    /// False: other inventories than the configuration's own are read, so that a site which they lack is no mistake.
+    /// False: other inventories than the configuration's own are read, so that a site or a site's group which they lack is no mistake.
     public var hasAllSites = true
 
     public init() {}

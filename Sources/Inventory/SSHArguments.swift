@@ -14,6 +14,9 @@ struct SSHArguments {
     var ignored: [String] = []
     /// What is wrong with an option that is understood; holds no value of any other.
     var faults: [String] = []
+    /// Words that are no options, and what `-W` says: they mean something in a ProxyCommand only.
+    private var operands: [String] = []
+    private var forwarding: String?
 
     /// ssh's one-letter options that take a value.
     private static let lettersWithValue = Set("BbcDEeFIiJLlmOopQRSWw")
@@ -23,10 +26,18 @@ struct SSHArguments {
             faults.append("has a quote that is not closed")
             return
         }
-        var rest = words[...]
+        read(words)
+        if !operands.isEmpty { ignored.append("a word that is no option") }
+        if forwarding != nil { ignored.append("-W") }
+    }
+
+    private init(words: some Sequence<String>) { read(words) }
+
+    private mutating func read(_ words: some Sequence<String>) {
+        var rest = Array(words)[...]
         while let word = rest.popFirst() {
             guard word.hasPrefix("-"), let letter = word.dropFirst().first else {
-                ignored.append(word.hasPrefix("-") ? word : "a word that is no option")
+                if word.hasPrefix("-") { ignored.append(word) } else { operands.append(word) }
                 continue
             }
             guard Self.lettersWithValue.contains(letter) else {
@@ -43,6 +54,7 @@ struct SSHArguments {
             case "i": take("IdentityFile", value)
             case "p": take("Port", value)
             case "l": take("User", value)
+            case "W": forwarding = forwarding ?? value
             default: ignored.append("-\(letter)")
             }
         }
@@ -58,6 +70,7 @@ struct SSHArguments {
     }
 
     private mutating func take(_ key: String, _ text: String) {
+        if key.lowercased() == "proxycommand" { return takeProxyCommand(text) }
         guard let values = Self.words(of: text), let value = values.first, values.allSatisfy(PathText.isPath) else {
             if Self.isUnderstood(key) { faults.append("gives \(key) no value that can be used") } else { ignored.append(key) }
             return
@@ -87,6 +100,37 @@ struct SSHArguments {
         case "identitiesonly": break  // Where keys are named, only they are tried.
         default: ignored.append(key)
         }
+    }
+
+    /// `ssh -W %h:%p [user@]host [-p port]`, which is how a bastion was named before there was ProxyJump. Nothing of it is ever run. Keys and known hosts that it
+    /// names for the bastion alone have no effect: a bastion is logged in to as the hosts behind it are.
+    private mutating func takeProxyCommand(_ text: String) {
+        if text.lowercased() == "none" {
+            jump = jump ?? .some(nil)
+            return
+        }
+        let words = Self.words(of: text) ?? []
+        let command = SSHArguments(words: words.dropFirst())
+        guard ["ssh", "/usr/bin/ssh"].contains(words.first), let bastion = command.bastion else {
+            return faults.append(
+                "gives a ProxyCommand other than `ssh -W %h:%p [user@]host [-p port]`; write ProxyJump=[user@]host[:port]")
+        }
+        jump = jump ?? bastion
+        ignored += command.ignored.map { "\($0) of ProxyCommand" }
+        if !command.identityFiles.isEmpty { ignored.append("IdentityFile of ProxyCommand") }
+        if command.knownHostsFiles != nil { ignored.append("UserKnownHostsFile of ProxyCommand") }
+        if command.hostKeyChecking != nil { ignored.append("StrictHostKeyChecking of ProxyCommand") }
+    }
+
+    /// Where a ProxyCommand with these arguments goes through; nil where it is more than one bastion, or something else.
+    private var bastion: String? {
+        guard faults.isEmpty, jump == nil, operands.count == 1, let operand = operands.first,
+            forwarding == "%h:%p" || forwarding == "[%h]:%p"
+        else { return nil }
+        var (name, host) = (user, operand)
+        if let at = operand.lastIndex(of: "@") { (name, host) = (String(operand[..<at]), String(operand[operand.index(after: at)...])) }
+        if host.contains(":"), AddressText.isAddress(host) { host = "[\(host)]" }
+        return JumpText.jump((name.map { "\($0)@" } ?? "") + host + (port.map { ":\($0)" } ?? ""))
     }
 
     private static func isUnderstood(_ key: String) -> Bool {

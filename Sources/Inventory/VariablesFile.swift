@@ -46,9 +46,15 @@ struct VariablesFile {
         for base in bases + files.map(\.base) where numbers[base] == nil { numbers[base] = numbers.count }
 
         return files.sorted { $0.file.path.utf8.lexicographicallyPrecedes($1.file.path.utf8) }.compactMap { file in
-            guard first[Key(base: file.base, subject: file.subject)] == file.form, let root = RootValue.read(file.file, &findings) else {
+            guard first[Key(base: file.base, subject: file.subject)] == file.form else { return nil }
+            if RootValue.isEncrypted(file.file) {
+                // Such files hold passwords as a rule, which mean nothing here.
+                findings.notice(
+                    Place(file: file.file.path),
+                    "the file is encrypted with ansible-vault and passed over; what says how to reach hosts must stand in another one")
                 return nil
             }
+            guard let root = RootValue.read(file.file, &findings) else { return nil }
             guard let entries = root.merged else {
                 findings.problem(root.place, "a file of variables must be a mapping, not \(root.named)")
                 return nil

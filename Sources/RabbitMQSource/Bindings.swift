@@ -29,17 +29,21 @@ struct Bindings {
     /// After a reconnect missing exchanges are looked for eagerly again.
     mutating func forgetSchedule() { roundsMissing = 0 }
 
-    /// Binds what can be bound; true where an exchange was bound that had been missing.
+    /// Binds what can be bound; true where an exchange was bound that had been missing. Throws where the broker does not let us: that does not heal by itself, and a
+    /// subscription that hears nothing from an exchange must not look like one that does.
     mutating func renew(on connection: BrokerConnection) throws(BrokerProblem) -> Bool {
         var hasNew = false
         for exchange in settings.exchanges {
             do throws(BrokerProblem) {
-                try bind(exchange, on: connection)
+                try connection.bind(queue, to: exchange, topics: settings.topics)
                 guard missing.remove(exchange) != nil else { continue }
                 hasNew = true
                 logger.notice("exchange found and bound", metadata: ["exchange": "\(exchange)", "queue": "\(queue)"])
             } catch {
                 guard error.reach == .channel else { throw error }
+                guard !error.isRefusal else {
+                    throw error.advised(BrokerCommands.reading(exchange, for: connection.host.user, at: settings.access.virtualHost))
+                }
                 guard missing.insert(exchange).inserted else { continue }
                 logger.warning(
                     "exchange cannot be bound yet; its publisher creates it with its first notification",
@@ -50,17 +54,5 @@ struct Bindings {
         roundsMissing = missing.isEmpty ? 0 : roundsMissing + 1
         dueAt = .now + .seconds(seconds)
         return hasNew
-    }
-
-    /// On a channel of its own: the broker closes the channel on which a missing exchange is asked for.
-    private func bind(_ exchange: String, on connection: BrokerConnection) throws(BrokerProblem) {
-        try connection.openChannel(BrokerConnection.probe)
-        try connection.checkExchange(exchange, on: BrokerConnection.probe)
-        for topic in settings.topics {
-            for priority in ["info", "error"] {
-                try connection.bind(queue, to: exchange, routingKey: "\(topic).\(priority)", on: BrokerConnection.probe)
-            }
-        }
-        try connection.closeChannel(BrokerConnection.probe)
     }
 }

@@ -86,11 +86,11 @@ final class BrokerConnection {
         if let problem = BrokerProblem(amqp_channel_close(state, channel, AMQP_REPLY_SUCCESS)) { throw problem }
     }
 
-    func declareQueue(_ name: String, isTemporary: Bool, isQuorum: Bool) throws(BrokerProblem) {
+    func declareQueue(_ name: String, isTemporary: Bool) throws(BrokerProblem) {
         withBytes(name) { name in
             let temporary: Int32 = isTemporary ? 1 : 0
-            // A temporary queue is exclusive and goes with its consumer; quorum queues cannot be either.
-            _ = crabbitmq_declare_queue(state, Self.main, name, 1 - temporary, temporary, temporary, isQuorum && !isTemporary ? 1 : 0)
+            // A temporary queue is exclusive and goes with its consumer.
+            _ = amqp_queue_declare(state, Self.main, name, 0, 1 - temporary, temporary, temporary, crabbitmq_empty_table())
         }
         try checkReply(on: Self.main)
     }
@@ -115,7 +115,20 @@ final class BrokerConnection {
         try checkReply(on: Self.main)
     }
 
-    func bind(_ queue: String, to exchange: String, routingKey: String, on channel: amqp_channel_t) throws(BrokerProblem) {
+    /// Binds a queue to an exchange by the keys that oslo sends notifications of these topics with. On a channel of its own: the broker closes the channel on
+    /// which it says no.
+    func bind(_ queue: String, to exchange: String, topics: [String]) throws(BrokerProblem) {
+        try openChannel(Self.probe)
+        try checkExchange(exchange, on: Self.probe)
+        for topic in topics {
+            for priority in ["info", "error"] {
+                try bind(queue, to: exchange, routingKey: "\(topic).\(priority)", on: Self.probe)
+            }
+        }
+        try closeChannel(Self.probe)
+    }
+
+    private func bind(_ queue: String, to exchange: String, routingKey: String, on channel: amqp_channel_t) throws(BrokerProblem) {
         withBytes(queue) { queue in
             withBytes(exchange) { exchange in
                 withBytes(routingKey) { key in

@@ -15,6 +15,17 @@ struct BrokerProblem: Error {
     /// librabbitmq's status, where the broker sent none.
     var status: Int?
     var text: String
+    /// What to do about it, where that is known better than by the code alone.
+    private var advice: String?
+
+    /// The account may not do that; a thing that does not exist is 404.
+    var isRefusal: Bool { replyCode == 403 }
+
+    func advised(_ advice: String) -> BrokerProblem {
+        var problem = self
+        problem.advice = advice
+        return problem
+    }
 
     /// No broker was heard at all: nobody has refused us.
     var isOutOfReach: Bool {
@@ -68,6 +79,7 @@ struct BrokerProblem: Error {
     private var kind: Failure.Kind { remedy == nil ? .retriable : .permanent }
 
     private var remedy: String? {
+        if let advice { return advice }
         switch replyCode {
         case 403: return "check user, password and the user's permissions on the virtual host (rabbitmqctl list_permissions -p VHOST)"
         case 405: return "the queue belongs to another connection: give every forecache its own queue name"

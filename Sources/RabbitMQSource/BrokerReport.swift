@@ -1,6 +1,7 @@
 public import ForecacheModel
 
-/// What a broker looks like to us before anything is consumed: for `doctor`. Nothing is declared, bound or taken.
+/// What a broker looks like to us before anything is consumed: for `doctor`. What we may do is tried out on a queue that goes with the connection; our own queue
+/// is neither made nor read.
 public struct BrokerReport: Hashable, Sendable {
     public struct Queue: Hashable, Sendable {
         public var name: String
@@ -11,9 +12,14 @@ public struct BrokerReport: Hashable, Sendable {
 
     /// `host:port` that answered.
     public var broker: String
-    /// Exchanges that are there, and those that are not with the broker's reason.
+    /// As whom we logged in.
+    public var user: String
+    /// Why we may have no queue of our own, in the broker's words; nil where we may.
+    public var queueRefusal: String?
+    /// Exchanges that a queue of ours can be bound to, those that are not there, and those that we may not read, with the broker's reason.
     public var exchanges: [String]
     public var missingExchanges: [String: String]
+    public var refusedExchanges: [String: String]
     /// Our own queue, where it exists already.
     public var ownQueue: Queue?
     /// The queues that the publishers make for themselves, `<topic>.info` and `<topic>.error`, where they exist. One that has no consumer grows without bound;
@@ -54,12 +60,23 @@ private actor Visit {
     }
 
     private func look(through connection: BrokerConnection) throws(BrokerProblem) -> BrokerReport {
-        var report = BrokerReport(broker: "\(connection.host)", exchanges: [], missingExchanges: [:], publishersQueues: [])
-        for exchange in settings.exchanges {
-            let reason = try refusal(on: connection) { (connection) throws(BrokerProblem) in
-                try connection.checkExchange(exchange, on: BrokerConnection.probe)
+        var report = BrokerReport(
+            broker: "\(connection.host)", user: connection.host.user, exchanges: [], missingExchanges: [:], refusedExchanges: [:],
+            publishersQueues: [])
+        let own = settings.temporaryQueue()
+        report.queueRefusal = try refusal { () throws(BrokerProblem) in
+            try connection.declareQueue(own, isTemporary: true)
+            try connection.consume(own, prefetch: 1)
+        }?.text
+        for exchange in settings.exchanges where report.queueRefusal == nil {
+            let problem = try refusal { () throws(BrokerProblem) in
+                try connection.bind(own, to: exchange, topics: settings.topics)
             }
-            if let reason { report.missingExchanges[exchange] = reason } else { report.exchanges.append(exchange) }
+            switch problem {
+            case nil: report.exchanges.append(exchange)
+            case let problem? where problem.isRefusal: report.refusedExchanges[exchange] = problem.text
+            case let problem?: report.missingExchanges[exchange] = problem.text
+            }
         }
         report.ownQueue = try queue(settings.queue, on: connection)
         for topic in settings.topics {
@@ -73,25 +90,23 @@ private actor Visit {
     /// Nil where it does not exist, or where we may not look at it.
     private func queue(_ name: String, on connection: BrokerConnection) throws(BrokerProblem) -> BrokerReport.Queue? {
         var found: BrokerReport.Queue?
-        _ = try refusal(on: connection) { (connection) throws(BrokerProblem) in
+        _ = try refusal { () throws(BrokerProblem) in
+            try connection.openChannel(BrokerConnection.probe)
             let depth = try connection.depth(of: name, on: BrokerConnection.probe)
             found = BrokerReport.Queue(name: name, messages: depth.messages, consumers: depth.consumers)
+            try connection.closeChannel(BrokerConnection.probe)
         }
         return found
     }
 
-    /// The broker's "no" to a question, which costs it the channel; nil for yes.
-    private func refusal(
-        on connection: BrokerConnection, _ question: (BrokerConnection) throws(BrokerProblem) -> Void
-    ) throws(BrokerProblem) -> String? {
-        try connection.openChannel(BrokerConnection.probe)
+    /// The broker's "no", which costs it the channel that was asked on; nil for yes.
+    private func refusal(_ question: () throws(BrokerProblem) -> Void) throws(BrokerProblem) -> BrokerProblem? {
         do throws(BrokerProblem) {
-            try question(connection)
+            try question()
+            return nil
         } catch {
             guard error.reach == .channel else { throw error }
-            return error.text
+            return error
         }
-        try connection.closeChannel(BrokerConnection.probe)
-        return nil
     }
 }

@@ -57,13 +57,6 @@ public struct BrokerTLS: Hashable, Sendable {
 
 /// What to consume, and through which queue.
 public struct RabbitMQSettings: Hashable, Sendable {
-    public enum QueueKind: String, Hashable, Sendable, Codable {
-        /// On one broker, on its disk.
-        case classic
-        /// On several brokers of a cluster. A queue that exists cannot change its kind: give it a new name.
-        case quorum
-    }
-
     public var access: BrokerAccess
     /// `control_exchange` of the publishers. They are theirs: we never create one.
     public var exchanges: [String]
@@ -71,7 +64,6 @@ public struct RabbitMQSettings: Hashable, Sendable {
     public var topics: [String]
     /// Our own durable queue, declared by us. For a temporary one, the beginning of its name.
     public var queue: String
-    public var queueKind: QueueKind
     /// Messages that are with us and not yet acknowledged, 1…65535; also the longest batch.
     public var prefetch: Int
     /// A queue of its own that goes with the connection: takes nothing from others, and misses what comes while we are away.
@@ -79,16 +71,18 @@ public struct RabbitMQSettings: Hashable, Sendable {
 
     public init(
         access: BrokerAccess, exchanges: [String] = ["glance"], topics: [String] = ["notifications"], queue: String = "forecache",
-        queueKind: QueueKind = .classic, prefetch: Int = 1000, isTemporary: Bool = false
+        prefetch: Int = 1000, isTemporary: Bool = false
     ) {
         self.access = access
         self.exchanges = exchanges
         self.topics = topics
         self.queue = queue
-        self.queueKind = queueKind
         self.prefetch = prefetch
         self.isTemporary = isTemporary
     }
+
+    /// The name of a queue that goes with its connection.
+    func temporaryQueue() -> String { "\(queue).temporary.\(String(UInt64.random(in: .min ... .max), radix: 16))" }
 
     /// What can never work, however often it is tried.
     func check() throws(Failure) {

@@ -39,7 +39,7 @@ final class Subscription {
         self.limits = limits
         self.logger = logger
         self.handover = handover
-        queue = settings.isTemporary ? "\(settings.queue).temporary.\(String(UInt64.random(in: .min ... .max), radix: 16))" : settings.queue
+        queue = settings.isTemporary ? settings.temporaryQueue() : settings.queue
         hosts = settings.access.hosts.shuffled()
         bindings = Bindings(settings: settings, queue: queue, logger: logger)
     }
@@ -108,7 +108,7 @@ final class Subscription {
 
     private func subscribe(_ connection: BrokerConnection) throws(Failure) {
         do throws(BrokerProblem) {
-            try connection.declareQueue(queue, isTemporary: settings.isTemporary, isQuorum: settings.queueKind == .quorum)
+            try connection.declareQueue(queue, isTemporary: settings.isTemporary)
             // Before consuming: nothing else is on its way while the answers are awaited.
             bindings.forgetSchedule()
             _ = try bindings.renew(on: connection)

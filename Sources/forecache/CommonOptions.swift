@@ -33,8 +33,8 @@ struct FileOptions: ParsableArguments {
     }
 }
 
-/// What nearly every command understands.
-struct CommonOptions: ParsableArguments {
+/// Which sites and hosts are meant.
+struct SelectionOptions: ParsableArguments {
     @OptionGroup var files: FileOptions
 
     @Option(help: "Only this site; may be given several times.")
@@ -42,21 +42,29 @@ struct CommonOptions: ParsableArguments {
 
     @Option(help: "Only hosts of this role; may be given several times.")
     var role: [String] = []
+}
+
+/// What nearly every command understands.
+struct CommonOptions: ParsableArguments {
+    @OptionGroup var selection: SelectionOptions
 
     @Option(help: "text or json. JSON is alone on standard output; talk, progress and logs go to standard error.")
     var output: OutputFormat = .text
 
+    var files: FileOptions { selection.files }
     var environment: [String: String] { files.environment }
 
-    func setup(_ playbook: PlaybookArguments = PlaybookArguments(), looksAtLedgerOnly: Bool = false, quietly: Bool = false) throws(Refusal)
-        -> Setup
-    {
+    func setup(
+        _ playbook: PlaybookArguments = PlaybookArguments(), looksAtLedgerOnly: Bool = false, lintsRules: Bool = false,
+        quietly: Bool = false
+    ) throws(Refusal) -> Setup {
         try files.setup(quietly: quietly) { options in
             options.looksAtLedgerOnly = looksAtLedgerOnly
+            options.lintsRules = lintsRules
             options.plan = playbook.plan
             options.peerNetwork = playbook.proxyNetwork
-            options.sites = site.map { SiteName($0) }
-            options.roles = role.map { RoleName($0) }
+            options.sites = selection.site.map { SiteName($0) }
+            options.roles = selection.role.map { RoleName($0) }
         }
     }
 

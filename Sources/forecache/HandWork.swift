@@ -20,10 +20,6 @@ struct DeliveryOptions: ParsableArguments {
 
     @Option(help: "How many hosts of a site work at once.")
     var forks: Int?
-
-    func validate() throws {
-        if let forks, forks < 1 { throw ValidationError("--forks must be at least 1") }
-    }
 }
 
 extension Via: ExpressibleByArgument {}

@@ -126,6 +126,38 @@ import Testing
         #expect(try json.json()["warnings"] as? [String] == [])
     }
 
+    @Test func anInventoryOfTheCallMayLackWhatTheConfigurationNames() async throws {
+        let inventory = try program.writeInventory()
+        try program.write("own/dcn3.yaml", "dcn3: { hosts: { c: }, vars: { plan: dcn3 } }\nnova_compute: { hosts: { c: } }\n")
+        try program.write(
+            "r.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: all, match: { visibility: public }, targets: { sites: [dcn3] } }\n")
+        let config = try program.write("f.yaml", "inventory: [own, inventories]\nrules: [r.yaml]\nsites:\n  dcn3: { group: dcn3 }\n")
+        #expect(try await program.run("inventory", "--config", config).code == 0)
+        let part = try await program.run("inventory", "--config", config, "-i", inventory)
+        #expect(part.code == 0)
+        #expect(part.errors.contains("note: \(config):4:3: sites.dcn3.group: no group 'dcn3' in the inventory"))
+        #expect(part.errors.contains("r.yaml:3:68: the inventory has no site 'dcn3'; did you mean 'dcn1'?"))
+        let lint = try await program.run("rules", "lint", "--config", config, "-i", inventory)
+        #expect((lint.code, lint.output) == (78, ""))
+        #expect(lint.errors.contains("the inventory has no site 'dcn3'"))
+    }
+
+    @Test(arguments: ["survey", "scan"]) func hostsThatAreLeftToNovaAreRowsAndNoFailure(command: String) async throws {
+        _ = try program.writeInventory()
+        try program.write(
+            "inventories/dcn2.yaml",
+            "dcn2: { hosts: { far: { ansible_host: 127.0.0.1, ansible_port: 1 } } }\nnova_compute: { hosts: { far: } }\n")
+        let text = "notifications: { url: 'rabbit://h/' }\ninventory: [inventories]\nsites: { dcn1: { via: nova-api } }\n"
+        let config = try program.write("f.yaml", text)
+        let ended = try await program.run(command, "--config", config, "--site", "dcn1", "--output", "json")
+        #expect(ended.code == 0)
+        let hosts = try #require(try ended.json()["hosts"] as? [[String: Any]])
+        #expect(hosts.map { $0["error"] as? String } == ["left to Nova", "left to Nova"])
+        #expect(hosts.allSatisfy { $0["reachable"] as? Bool == false })
+        // Of those that were asked all failed.
+        #expect(try await program.run(command, "--config", config).code == 1)
+    }
+
     @Test func rulesThatNameNoSiteOfTheInventoryAreRefused() async throws {
         let rules = try program.write(
             "r.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: all, match: { always: true }, targets: { sites: [dcn3] } }\n")

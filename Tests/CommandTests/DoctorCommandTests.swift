@@ -55,14 +55,39 @@ import Testing
         try program.write("rules/a.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: a, mach: 1 }\n")
         try program.write("f.yaml", "inventory: [missing]\nrules: [rules]\n")
         let json = try await program.run("doctor", "--config", "f.yaml", "--output", "json")
-        #expect(json.code == 1)
+        #expect(json.code == 78)
         let findings = try findings(json)
         #expect(findings.allSatisfy { $0["check"] as? String == "configuration" && $0["level"] as? String == "fail" })
         #expect(findings.contains { ($0["text"] as? String)?.contains("rules/a.yaml:3:") == true })
         let text = try await program.run("doctor", "--config", "f.yaml")
-        #expect(text.code == 1)
+        #expect(text.code == 78)
         #expect(text.output.hasPrefix("FAIL  configuration: "))
         #expect(text.output.contains("\n      → "))
         #expect(text.output.hasSuffix(" failed\n"))
+    }
+
+    @Test func aSiteThatThereIsNotIsAUsageErrorAndAFinding() async throws {
+        let ended = try await program.run("doctor", "-i", "inventories", "--site", "dcn2", "--output", "json")
+        #expect(ended.code == 64)
+        let findings = try findings(ended)
+        #expect(findings.count == 1)
+        #expect((findings.first?["text"] as? String)?.contains("the inventory has no site 'dcn2'; did you mean 'dcn1'?") == true)
+    }
+
+    @Test func hostsThatAreLeftToNovaAreNotLoggedInTo() async throws {
+        try program.write(
+            "f.yaml",
+            """
+            notifications: { url: "rabbit://guest:s3cret@\(Program.nowhere)/" }
+            inventory: [inventories]
+            sites: { dcn1: { via: nova-api } }
+            ssh: { identity: [missing], known_hosts: [nowhere] }
+            state: ledger.sqlite
+            """)
+        let findings = try findings(try await program.run("doctor", "--config", "f.yaml", "--output", "json"))
+        #expect(findings.filter { $0["check"] as? String == "ssh" }.isEmpty, "nobody needs a key")
+        let hosts = findings.filter { $0["host"] is String }
+        #expect(hosts.map { $0["level"] as? String } == ["ok", "ok"])
+        #expect(hosts.map { $0["text"] as? String } == Array(repeating: "left to Nova, so it is not logged in to", count: 2))
     }
 }

@@ -79,6 +79,15 @@ import Testing
         #expect(totals["lan_bytes"] as? Int == 3_000_000_000)
     }
 
+    /// Nobody was asked which tools are there, and so nobody is said to have none.
+    @Test func relayedSitesAreCountedWithOneCopy() async throws {
+        try program.write("images.json", Self.listed)
+        try program.write("f.yaml", "inventory: [inventories]\nrules: [rules]\nsites: { dcn1: { via: relay } }\nstate: ledger.sqlite\n")
+        let ended = try await plan("ubuntu", "--images", "images.json", "--offline", "--output", "json")
+        let totals = try #require(try ended.json()["totals"] as? [String: Any])
+        #expect(totals["wan_bytes"] as? Int == 3_000_000_000)
+    }
+
     @Test func glancesOwnAnswerIsUnderstoodAndHostsThatAreAwayAreSaid() async throws {
         let record = """
             {"id": "00000000-0000-4000-8000-000000000001", "name": "ubuntu", "status": "active", "visibility": "public", "size": 7, "tags": ["golden"],

@@ -154,6 +154,18 @@ import Testing
         #expect(ended.code == 0)
         #expect(try ended.json()["$schema"] as? String == "https://json-schema.org/draft/2020-12/schema")
         #expect(try ended.json()["$id"] as? String == id)
+        let common = [
+            "rules", "--config", "nowhere.yaml", "-i", "nowhere", "--site", "x", "--role", "y", "--output", "json", "--log-level", "debug",
+        ]
+        let more = try await program.run(["rules", "schema"] + options + common)
+        #expect((more.code, more.output) == (0, ended.output))
+    }
+
+    @Test func testsTakeTheCommonOptions() async throws {
+        try writeTests(expect: "all")
+        let ended = try await program.run(
+            "rules", "test", "rules", "-i", "nowhere", "--site", "x", "--role", "y", "--log-level", "debug", "--output", "text")
+        #expect((ended.code, ended.output.hasSuffix("2 passed, 0 failed\n")) == (0, true), "\(ended.errors)")
     }
 
     @Test func aFileThatIsWrongIsInvalid() async throws {

@@ -138,13 +138,42 @@ import Testing
         #expect(configuration.notifications?.url.reveal() == "rabbit://u:p@h/")
     }
 
-    @Test func theExampleLoadsWithoutAWord() throws {
+    private static func file(_ path: String) throws -> String {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let text = try String(contentsOf: root.appending(path: "deploy/forecache.example.yaml"), encoding: .utf8)
+        return try String(contentsOf: root.appending(path: path), encoding: .utf8)
+    }
+
+    @Test func theExampleLoadsWithoutAWordAndHasEveryKey() throws {
+        let text = try Self.file("deploy/forecache.example.yaml")
         let (configuration, problems) = read(text)
         #expect(problems == [])
+        // A section begins with a key at the margin, or with one that is commented out.
+        var (sections, section) = ([String: String](), "")
+        for line in text.split(separator: "\n") {
+            if let key = line.firstMatch(of: /^(?:# )?([a-z_]+):/) { section = String(key.output.1) }
+            sections[section, default: ""] += "\(line)\n"
+        }
+        let keys = try Self.keysOfTheReaders()
+        #expect(keys.count > 80)
+        for (name, key) in keys {
+            let isThere = name == "read" ? sections[key] != nil : sections[name]?.contains(try Regex("[ {]\(key): ")) == true
+            #expect(isThere, "the example has no \(name == "read" ? "" : "\(name).")\(key)")
+        }
         #expect(configuration.limits == Limits(), "the example shows the defaults")
         #expect(configuration.node.container == "nova_compute")
+    }
+
+    /// What the readers ask for, by the function that asks, which is called as its section; `read` is the whole file.
+    private static func keysOfTheReaders() throws -> [(section: String, key: String)] {
+        var (keys, section) = ([(section: String, key: String)](), "")
+        for line in try file("Sources/Daemon/Configuration/ConfigurationReader.swift").split(separator: "\n") {
+            if let function = line.firstMatch(of: /func ([A-Za-z]+)\(/) { section = String(function.output.1) }
+            if section == "transportURL" { section = "notifications" }
+            keys += line.matches(of: /(?:take|require)\("([a-z_]+)"/).map { (section, String($0.output.1)) }
+        }
+        let limits = try file("Sources/Daemon/Configuration/LimitKeys.swift").matches(of: /\("([a-z_]+)", \\\./)
+        let delivery = try file("Sources/Rules/DeliveryReader.swift").matches(of: /take\("([a-z_]+)"/)
+        return keys + limits.map { ("limits", String($0.output.1)) } + delivery.map { ("sites", String($0.output.1)) }
     }
 
     // MARK: - What is refused

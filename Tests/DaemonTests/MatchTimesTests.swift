@@ -75,6 +75,12 @@ import Testing
         #expect(review.noLongerWanted.map(\.host) == ["a0"])
     }
 
+    @Test func whatARuleOnlyTriesOutIsNoLongerWanted() async throws {
+        try await remember(days: 13)
+        try folder.write("rules/r.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: rollout, mode: dry-run, match: { tag: golden } }\n")
+        #expect(try await review().review.noLongerWanted.map(\.host) == ["a0"])
+    }
+
     @Test func withoutALedgerAMatchBeginsNowAndThatIsSaid() async throws {
         let (review, notes) = try await review()
         #expect(review.plans.flatMap(\.steps).map(\.host) == ["a0"])

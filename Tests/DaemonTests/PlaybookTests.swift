@@ -109,6 +109,18 @@ import Testing
         #expect(try Hands(playbook).applied(to: policy()).defaults.copyFallsBackToGlance)
     }
 
+    @Test func noProxySaidInSoManyWordsMeansEveryHostStraightFromGlance() throws {
+        let playbook = try read("\(Self.prefix)use_proxy=false \(Self.prefix)proxy_hostname=a1")
+        let hands = try Hands(playbook)
+        #expect(hands.via == .direct)
+        #expect(try hands.applied(to: policy()).fleet.site("a")?.settings.seed == nil)
+        #expect(try hands.applied(to: policy()).defaults.copyFallsBackToGlance)
+        #expect(try Hands(read()).via == nil, "unsaid, the site's settings count")
+        // What the call says wins over its argument file.
+        #expect(try Hands(playbook, via: .relay).via == .relay)
+        #expect(try Hands(playbook, proxyHost: "a0").via == .proxy)
+    }
+
     @Test func aProxyHostAloneMeansProxy() throws {
         let hands = try Hands(PlaybookArguments(), proxyHost: "a1")
         #expect(hands.via == .proxy)
@@ -128,5 +140,6 @@ import Testing
 
     @Test func contradictionsAreUsageErrors() {
         #expect(refusal { () throws(Refusal) in _ = try Hands(PlaybookArguments(), via: .direct, proxyHost: "a1") }?.exitCode == 64)
+        #expect(refusal { () throws(Refusal) in _ = try Hands(PlaybookArguments(), forks: 0) }?.message == "--forks must be at least 1")
     }
 }

@@ -103,6 +103,33 @@ import Testing
                 """)
     }
 
+    @Test func whatAnInventoryOfTheCallLacksIsANoticeUnlessRulesAreLinted() throws {
+        try folder.write("inventories/a.yaml", Self.inventory)
+        let targets = "{ sites: [dcn2], roles: [Edge] }"
+        try folder.write(
+            "rules/a.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: far, match: { always: true }, targets: \(targets) }\n")
+        let config = try folder.write("f.yaml", "rules: [rules]\nsites: { dcn2: { group: dcn2_nova_compute } }\n")
+        let setup = try Setup.load(options { $0.file = config })
+        #expect(setup.fleet.hosts.map(\.name) == ["a0", "a1"])
+        let notices = setup.notices.list.map(\.message)
+        #expect(notices.count == 3, "\(notices)")
+        #expect(notices.contains { $0.hasPrefix("sites.dcn2.group: no group 'dcn2_nova_compute' in the inventory") })
+        #expect(notices.contains { $0.hasPrefix("the inventory has no site 'dcn2'") })
+        let linted = refusal(
+            options {
+                $0.file = config
+                $0.lintsRules = true
+            })
+        #expect(linted?.exitCode == 78)
+        let own = try folder.write("own.yaml", "inventory: [inventories]\nrules: [rules]\n")
+        let configured = refusal(
+            options {
+                $0.file = own
+                $0.inventory = []
+            })
+        #expect(configured?.message?.contains("the inventory has no role 'Edge'") == true)
+    }
+
     @Test func problemsOfAllFilesComeAtOnce() throws {
         try folder.write("inventories/a.yaml", "- 1\n")
         let rule = "  - { name: twice, match: { always: true } }\n"

@@ -50,13 +50,50 @@ import Testing
         #expect(straight.fleet.host("c")?.ssh.jump == nil)
     }
 
+    @Test(arguments: [
+        ("ssh -W %h:%p bastion", "bastion"), ("ssh -W %h:%p -q ops@bastion", "ops@bastion"),
+        ("ssh -q -W [%h]:%p ops@bastion -p 2222", "ops@bastion:2222"),
+        ("/usr/bin/ssh -p 2222 -l ops -W%h:%p 192.0.2.1", "ops@192.0.2.1:2222"),
+        ("ssh -o Port=24 -i /key -W %h:%p b -o BatchMode=yes", "b:24"),
+        ("ssh -W %h:%p ops@2001:db8::1 -p 22", "ops@[2001:db8::1]:22"),
+    ])
+    func aProxyCommandThatIsABastionIsUnderstood(command: String, jump: String) {
+        let reading = reading("ansible_ssh_common_args: '-o ProxyCommand=\"\(command)\" -o ProxyJump=late'")
+        #expect(reading.said.isEmpty, "\(reading.said)")
+        #expect(reading.fleet.host("c")?.ssh.jump == jump)
+        #expect(reading.fleet.host("c")?.ssh.port == 22)
+        #expect(reading.fleet.host("c")?.ssh.identityFiles == [])
+    }
+
+    @Test func whatAProxyCommandSaysOfTheBastionAloneIsANotice() {
+        let reading = reading(
+            "ansible_ssh_common_args: '-o ProxyCommand=\"ssh -i /key -o StrictHostKeyChecking=no -W %h:%p b\" -o ProxyCommand=none'")
+        #expect(reading.fleet.host("c")?.ssh.jump == "b")
+        #expect(reading.fleet.host("c")?.ssh.hostKeyChecking == .strict)
+        #expect(reading.noted.count == 2)
+        #expect(reading.noted.contains { $0.contains("'IdentityFile of ProxyCommand' in ansible_ssh_common_args has no effect") })
+    }
+
+    @Test(arguments: [
+        "nc %h %p", "sshpass -p hunter2 ssh -W %h:%p b", "ssh b nc %h %p", "ssh b", "ssh -W %h:%p", "ssh -W other:22 b",
+        "ssh -W %h:%p b; rm -rf /x",
+        "ssh -W %h:%p $(x)", "ssh -W %h:%p `x`", "ssh -W %h:%p b 2>/dev/null", "ssh -W %h:%p -J a b", "ssh -W %h:%p -o ProxyCommand=x b",
+        "ssh -W %h:%p -p 0 b", "ssh -W %h:%p u@-oProxyCommand=x", "ssh -W %h:%p b -p", "ssh -W %h:%p %h", "hunter2",
+    ])
+    func anyOtherProxyCommandIsAProblemThatDoesNotRepeatIt(command: String) {
+        let reading = reading("ansible_ssh_common_args: '-o ProxyCommand=\"\(command)\"'")
+        #expect(reading.said.count == 1)
+        #expect(reading.said.first?.hasSuffix("; write ProxyJump=[user@]host[:port]") == true)
+        #expect(reading.said.first?.contains("hunter2") == false)
+    }
+
     @Test func otherSSHOptionsAreReportedOnce() {
         let reading = read(
             """
             nova_compute:
               hosts:
                 'c[0:9]': {ansible_ssh_common_args: '-o ControlMaster=auto -C'}
-                d: {ansible_ssh_extra_args: '-o controlmaster=no -o ProxyCommand=secret'}
+                d: {ansible_ssh_extra_args: '-o controlmaster=no -o LocalCommand=secret'}
             """)
         #expect(reading.said.isEmpty)
         #expect(reading.noted.count == 3)

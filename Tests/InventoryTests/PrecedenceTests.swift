@@ -60,6 +60,20 @@ import Testing
         #expect(reading(["other.yml"]) == 22)
     }
 
+    @Test(arguments: ["group_vars/all/vault.yml", "group_vars/nova_compute.yml", "host_vars/c/vault.yaml"])
+    func anEncryptedFileOfVariablesIsPassedOver(name: String) {
+        let files = [
+            InventoryFile(path: "i/hosts.yaml", text: "nova_compute: {hosts: {c: }}"),
+            InventoryFile(path: "i/\(name)", text: "$ANSIBLE_VAULT;1.1;AES256\n66386439653236336462626566653063\n"),
+            InventoryFile(path: "i/group_vars/all/plain.yml", text: "ansible_port: 7"),
+        ]
+        let reading = read(files)
+        #expect(reading.said == [])
+        #expect(reading.noted.count == 1)
+        #expect(reading.noted.first?.hasPrefix("i/\(name):1:1: the file is encrypted with ansible-vault and passed over") == true)
+        #expect(reading.fleet.host("c")?.ssh.port == 7)
+    }
+
     @Test func anchorsAndMergeKeysAreWorkedIn() {
         #expect(port("x: {vars: &v {ansible_port: 7}}\nnova_compute: {hosts: {c: {<<: *v}}}") == 7)
         #expect(port("x: {vars: &v {ansible_port: 7}}\nnova_compute: {hosts: {c: {ansible_port: 8, <<: *v}}}") == 8)

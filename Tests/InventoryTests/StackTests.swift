@@ -126,6 +126,19 @@ import Testing
         #expect(other.noted == ["multistack.yaml:1:1: sites.dcn2: no stack is called so; did you mean 'dcn1'?"])
     }
 
+    @Test(arguments: ["dcn2_nova_compute", "Undercloud"])
+    func aGroupThatOtherInventoriesLackIsANotice(group: String) throws {
+        let file = try Fixtures.file("multistack.yaml")
+        let own = read([file]) { $0.sites = ["east": SiteSettings(group: group)] }
+        let other = read([file]) {
+            $0.sites = ["east": SiteSettings(group: group)]
+            $0.hasAllSites = false
+        }
+        #expect(other.said.isEmpty)
+        #expect(other.noted == own.said)
+        #expect(other.layout == read([file]).layout)
+    }
+
     @Test func noHostToCacheOnIsAProblem() throws {
         #expect(read([]).said.count == 1)
         let missing = read([try Fixtures.file("cell1_static.yaml")]) { $0.hostsGroup = "nova_computes" }

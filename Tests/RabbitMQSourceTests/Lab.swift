@@ -57,6 +57,12 @@ struct Lab {
 
     func rabbitmqctl(_ arguments: String...) async throws { try await run([self("RABBITMQCTL")] + arguments) }
 
+    /// A line of the shell as an operator would type it, with this lab's `rabbitmqctl`.
+    func atTheBroker(_ line: String) async throws {
+        let command = try self("RABBITMQCTL")
+        try await run(["-c", line.replacingOccurrences(of: "rabbitmqctl ", with: "\(command) ")])
+    }
+
     /// Sends a signal to the broker and all its processes.
     func signalBroker(_ signal: Int32) throws {
         let record = try String(contentsOfFile: self("LAB_STATE") + "/pids/rabbitmq", encoding: .utf8)

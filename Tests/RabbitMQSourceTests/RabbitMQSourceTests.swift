@@ -214,13 +214,14 @@ import Testing
         }
     }
 
-    @Test func theReportLooksAndTouchesNothing() async throws {
+    @Test func theReportLooksAndTouchesNothingOfOurs() async throws {
         try await Room().open { room in
             var settings = room.settings
             settings.exchanges.append("test-never-declared")
             let before = try await BrokerReport.make(settings)
             #expect(before.exchanges == [room.exchange])
             #expect(before.missingExchanges["test-never-declared"]?.contains("NOT_FOUND") == true)
+            #expect(before.refusedExchanges.isEmpty && before.queueRefusal == nil)
             #expect(before.ownQueue == nil)
 
             let record = Record()

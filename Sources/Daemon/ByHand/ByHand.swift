@@ -190,7 +190,7 @@ public struct ByHand: Sendable {
     private static func asIfEmpty(_ hosts: [ForecacheModel.Host]) -> [HostName: HostObservation] {
         let now = Date()
         // Nobody asked which tools are there: what is missing, `doctor` and a plan that asks say.
-        let empty = hosts.map { HostSurvey(host: $0.name, surveyedAt: now, tools: ["curl", "qemu-img", "sha256sum", "sha512sum"]) }
+        let empty = hosts.map { HostSurvey(host: $0.name, surveyedAt: now, tools: ["curl", "qemu-img", "sftp", "sha256sum", "sha512sum"]) }
         return Dictionary(empty.map { ($0.host, .surveyed($0)) }) { first, _ in first }
     }
 
@@ -206,14 +206,7 @@ public struct ByHand: Sendable {
 
     private func inspected(_ plan: Plan) async throws(Refusal) -> Plan {
         guard let inspection else { return plan }
-        do throws(Failure) {
-            return try await inspection.inspected(plan)
-        } catch  where error.kind == .permanent {
-            // The trouble of one image: what was asked for of others is still done.
-            return plan.refusing(error.description)
-        } catch {
-            throw Refusal(error)
-        }
+        do throws(Failure) { return try await inspection.inspected(plan) } catch { throw Refusal(error) }
     }
 
     private func noPeerAddress(_ host: ForecacheModel.Host) -> String {
@@ -250,14 +243,14 @@ extension Plan {
     /// Only the touches: what `refresh` does. Hosts without the base file are left alone; `leftAlone` says so.
     public var touchesOnly: Plan {
         var plan = self
-        for site in plan.sites.indices { plan.sites[site].steps.removeAll(where: \.bringsBytes) }
+        for site in plan.sites.indices { plan.sites[site].steps.removeAll(where: \.movesBytes) }
         return plan
     }
 
     /// An outcome for every host that `touchesOnly` passes over.
     public var leftAlone: [Outcome] {
         steps(
-            where: \.bringsBytes, skippedFor: "no base file there; 'forecache cache' brings it",
+            where: \.movesBytes, skippedFor: "no base file there; 'forecache cache' brings it",
             throughNova: "only Nova knows what lies there; 'forecache cache' has it touch that, or fetch it")
     }
 
@@ -283,15 +276,6 @@ extension Plan {
             // The planner gives nobody's place to a host without such an address.
             case .fetch, .relay, .touch, .none: nil
             }
-        }
-    }
-}
-
-extension Step {
-    fileprivate var bringsBytes: Bool {
-        switch action {
-        case .fetch, .copy, .relay: true
-        case .touch, .none: false
         }
     }
 }

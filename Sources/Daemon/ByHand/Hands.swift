@@ -17,8 +17,9 @@ public struct Hands: Sendable {
     /// Throws `.usage` where the options contradict each other.
     public init(_ playbook: PlaybookArguments, via: Via? = nil, proxyHost: String? = nil, forks: Int? = nil) throws(Refusal) {
         let named = proxyHost.map { HostName($0) } ?? playbook.proxyHost
-        let usesProxy = playbook.usesProxy == true || proxyHost != nil
-        self.via = via ?? (usesProxy ? .proxy : nil)
+        let usesProxy = proxyHost != nil ? true : playbook.usesProxy
+        // Said as false it is the playbook's own way, every host from Glance; unsaid, the site's settings count.
+        self.via = via ?? usesProxy.map { $0 ? .proxy : .direct }
         if let forks, forks < 1 { throw .usage("--forks must be at least 1") }
         if proxyHost != nil, let via, via == .direct || via == .novaAPI {
             throw .usage("--proxy-host goes with --via proxy, not with --via \(via.rawValue)")
@@ -28,7 +29,7 @@ public struct Hands: Sendable {
         self.forks = forks
         self.copiesAtOnce = playbook.proxyConcurrency
         // The playbook's default is to stop; ours is to go on through Glance unless the playbook's argument says otherwise.
-        self.fallsBack = playbook.ignoresProxyError ?? (playbook.usesProxy == nil)
+        self.fallsBack = playbook.ignoresProxyError ?? (playbook.usesProxy != true)
     }
 
     /// Throws `.misconfigured` where what was asked for cannot end well with this configuration.

@@ -18,7 +18,7 @@ public struct NoLongerWanted: Encodable, Hashable, Sendable {
     static func find(_ setup: Setup, besides plans: [Plan], of images: Set<ImageID>?, note: (String) -> Void) async -> [NoLongerWanted] {
         do throws(Failure) {
             guard let ledger = try setup.serviceLedger() else { return [] }
-            let wanted = Dictionary(plans.map { ($0.image.id, Set($0.steps.map(\.host))) }) { first, _ in first }
+            let wanted = Dictionary(plans.map { ($0.image.id, $0.wanted) }) { first, _ in first }
             var found: [NoLongerWanted] = []
             var last: ImageID?
             repeat {

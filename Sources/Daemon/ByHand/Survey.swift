@@ -16,17 +16,39 @@ public struct Survey: Sendable {
         self.logger = logger
     }
 
-    /// A survey needs no Glance: without it base files stay without their images' ids, and `note` says why.
-    public func report(note: (String) -> Void) async throws(Refusal) -> SurveyReport {
+    /// A survey needs no Glance: without it base files stay without their images' ids, and `note` says why. The exit code speaks of the hosts that were asked.
+    public func report(note: (String) -> Void) async throws(Refusal) -> (report: SurveyReport, exitCode: Int32) {
         let hosts = Shells.hosts(setup, logger: logger)
         let images = await Shells.imagesByName(setup, environment: environment, logger: logger) { reason in
             note("base files are shown without their images: \(reason)")
         }
         let observer = HostObserver(hosts: hosts, forks: setup.configuration.limits.forks)
-        let observed = await observer.observe(setup.fleet.hosts)
+        let observed = await observer.observe(setup.policy)
         await hosts.close()
-        return SurveyReport(
-            setup.fleet.hosts.map { ($0, observed[$0.name] ?? .unreachable(reason: "not surveyed")) }, images: images.mapValues(\.id))
+        let observations = setup.fleet.hosts.map { ($0, observed[$0.name] ?? .unreachable(reason: "not surveyed")) }
+        return (SurveyReport(observations, images: images.mapValues(\.id)), ExitStatus.code(observations.map(\.1)))
+    }
+}
+
+extension ExitStatus {
+    /// Hosts that are left to Nova are not asked, so they do not count.
+    static func code(_ observations: [HostObservation]) -> Int32 {
+        var (asked, failed) = (0, 0)
+        for observation in observations {
+            switch observation {
+            case .told: break
+            case .surveyed: asked += 1
+            case .unreachable: (asked, failed) = (asked + 1, failed + 1)
+            }
+        }
+        return code(failed: failed, of: asked)
+    }
+}
+
+extension Policy {
+    /// Of the sites whose own way is `nova-api`.
+    var hostsLeftToNova: Set<HostName> {
+        Set(fleet.sites.filter { defaults.via(of: $0) == .novaAPI }.flatMap { $0.hosts.map(\.name) })
     }
 }
 
@@ -38,6 +60,14 @@ struct HostObserver: Sendable {
     init(hosts: any HostOperations, forks: Int) {
         self.hosts = hosts
         self.forks = Forks(forks)
+    }
+
+    /// All hosts of the fleet; those of sites that are left to Nova without logging in, for there SSH may not be allowed.
+    func observe(_ policy: Policy) async -> [HostName: HostObservation] {
+        let ofNova = policy.hostsLeftToNova
+        var observed = await observe(policy.fleet.hosts.filter { !ofNova.contains($0.name) })
+        for name in ofNova { observed[name] = .told(since: nil, isDue: false) }
+        return observed
     }
 
     func observe(_ wanted: [Host]) async -> [HostName: HostObservation] {

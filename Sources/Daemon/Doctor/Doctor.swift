@@ -78,7 +78,9 @@ public struct Doctor: Sendable {
 
     /// Key files and known hosts as the hosts name them, each told once.
     private func logins() -> [Finding] {
-        let logins = Set(setup.fleet.hosts.map(\.ssh))
+        let ofNova = setup.policy.hostsLeftToNova
+        let hosts = setup.fleet.hosts.filter { !ofNova.contains($0.name) }
+        let logins = Set(hosts.map(\.ssh))
         var findings: [Finding] = []
         for path in Set(logins.flatMap(\.identityFiles)).sorted() {
             guard FileManager.default.isReadableFile(atPath: path) else {
@@ -94,7 +96,7 @@ public struct Doctor: Sendable {
                 findings.append(.ok("ssh", "key \(path) can be read"))
             }
         }
-        let keyless = setup.fleet.hosts.filter(\.ssh.identityFiles.isEmpty)
+        let keyless = hosts.filter(\.ssh.identityFiles.isEmpty)
         if let first = keyless.first, environment["SSH_AUTH_SOCK"] == nil {
             findings.append(
                 .fail("ssh", "no key for \(keyless.count) hosts, \(first.name) first, and no agent", "name keys with `ssh.identity`"))
@@ -115,7 +117,7 @@ public struct Doctor: Sendable {
 
     private func hosts() async -> [Finding] {
         let fleet = Shells.hosts(setup, logger: logger)
-        let observed = await HostObserver(hosts: fleet, forks: setup.configuration.limits.forks).observe(setup.fleet.hosts)
+        let observed = await HostObserver(hosts: fleet, forks: setup.configuration.limits.forks).observe(setup.policy)
         let examination = HostExamination(setup: setup)
         var findings = setup.fleet.hosts.flatMap { host in
             examination.findings(host, observed[host.name] ?? .unreachable(reason: "not surveyed")).map { $0.on(host) }

@@ -13,7 +13,7 @@ struct HostExamination: Sendable {
         switch observation {
         case .unreachable(let reason):
             [.fail("host", reason, "the message names what is missing; try 'ssh -p \(host.ssh.port) \(host.ssh.user)@\(host.address)'")]
-        case .told: []
+        case .told: [.ok("host", "left to Nova, so it is not logged in to")]
         case .surveyed(let survey): findings(host, survey)
         }
     }

@@ -23,7 +23,7 @@ public struct Scan: Sendable {
             note("base files are not compared with what Glance declares: \(reason)")
         }
         let observer = HostObserver(hosts: hosts, forks: setup.configuration.limits.forks)
-        let observed = await observer.observe(setup.fleet.hosts)
+        let observed = await observer.observe(setup.policy)
         let (scan, forks) = (BaseFileScan(hosts: hosts), Forks(setup.configuration.limits.forks))
         let rows = await withTaskGroup(of: ScanReport.HostRow.self) { group in
             for host in setup.fleet.hosts {
@@ -41,7 +41,7 @@ public struct Scan: Sendable {
         }
         await hosts.close()
         if Task.isCancelled { throw .failed(Failure(.cancelled, "told to stop before all hosts were looked at")) }
-        return ScanReport(hosts: rows.sorted { ($0.site, $0.host) < ($1.site, $1.host) })
+        return ScanReport(hosts: rows.sorted { ($0.site, $0.host) < ($1.site, $1.host) }, asked: ExitStatus.code(Array(observed.values)))
     }
 
     private func look(
@@ -49,7 +49,7 @@ public struct Scan: Sendable {
     ) async -> ScanReport.HostRow {
         switch observation {
         case .unreachable(let reason): return ScanReport.HostRow(host, error: reason)
-        case .told: return ScanReport.HostRow(host, error: "not surveyed")
+        case .told: return ScanReport.HostRow(host, error: "left to Nova")
         case .surveyed(let survey):
             var row = ScanReport.HostRow(host, error: nil)
             // Where the operator places originals whatever nova.conf says, they are no surprise.

@@ -48,9 +48,16 @@ public struct ScanReport: Encodable, Sendable {
 
     public var hosts: [HostRow]
     public var summary: [String: Int]
+    /// How the hosts that were asked answered, as an exit code.
+    private let asked: Int32
 
-    init(hosts: [HostRow]) {
+    private enum CodingKeys: String, CodingKey {
+        case hosts, summary
+    }
+
+    init(hosts: [HostRow], asked: Int32) {
         self.hosts = hosts
+        self.asked = asked
         let files = hosts.flatMap(\.files)
         summary = Dictionary(
             uniqueKeysWithValues: Verdict.allCases.map { verdict in (verdict.rawValue, files.count { $0.verdict == verdict }) })
@@ -59,6 +66,6 @@ public struct ScanReport: Encodable, Sendable {
     /// 1 where a file is unsafe or could not be read, else as the hosts were reached.
     public var exitCode: Int32 {
         if summary[Verdict.unsafe.rawValue] != 0 || summary[Verdict.unreadable.rawValue] != 0 { return 1 }
-        return ExitStatus.code(failed: hosts.count { !$0.reachable }, of: hosts.count)
+        return asked
     }
 }

@@ -48,13 +48,13 @@ struct RulesLintCommand: AsyncParsableCommand {
 
     private func read() throws(Refusal) -> (RuleSet, Fleet?, LintContext?) {
         if path.isEmpty {
-            let setup = try common.setup()
+            let setup = try common.setup(lintsRules: true)
             return (setup.rules, setup.fleet.hosts.isEmpty ? nil : setup.fleet, setup.lintContext)
         }
         let (rules, unread) = Setup.readRules(at: path, environment: common.environment)
         guard unread.isEmpty else { throw .invalid(unread) }
         guard common.files.areNamed else { return (rules, nil, nil) }
-        let setup = try common.setup()
+        let setup = try common.setup(lintsRules: true)
         let fleet = setup.fleet.hosts.isEmpty ? nil : setup.fleet
         let problems = RuleLint.problems(in: rules, fleet: fleet)
         guard problems.isEmpty else { throw .invalid(problems) }
@@ -65,10 +65,18 @@ struct RulesLintCommand: AsyncParsableCommand {
 struct RulesSchemaCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "schema", abstract: "The JSON Schema of rule files or of their tests, for editors and other validators.",
-        discussion: "For editors with the YAML language server: begin a file with '# yaml-language-server: $schema=PATH'.")
+        discussion: """
+            For editors with the YAML language server: begin a file with '# yaml-language-server: $schema=PATH'. It is the same for all files: PATH and the \
+            common options are taken, and change nothing.
+            """)
+
+    @Argument(help: "Rule files; not looked at.")
+    var path: [String] = []
 
     @Flag(help: "That of *.test.yaml files.")
     var tests = false
+
+    @OptionGroup var common: CommonOptions
 
     func run() async throws { write(tests ? RuleSchema.ofTests : RuleSchema.ofRules, to: 1) }
 }

@@ -6,7 +6,10 @@ struct RulesTestCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "test",
         abstract: "Runs the *.test.yaml files beside the rules: images in, expected hosts out. Needs no service.",
-        discussion: "Exit codes: 0 all tests passed, 1 some did not, 78 a file is invalid.")
+        discussion: """
+            Each test has a fleet of its own, so --site and --role are taken, and change nothing. Exit codes: 0 all tests passed, 1 some did not, 78 a file is \
+            invalid.
+            """)
 
     @Argument(help: "Test files, rule files (the tests beside them) or directories; without them those of the configuration.")
     var path: [String] = []
@@ -14,7 +17,7 @@ struct RulesTestCommand: AsyncParsableCommand {
     @Option(name: .customLong("run"), help: "Only tests in whose name this regular expression is found.")
     var pattern: String?
 
-    @OptionGroup var files: FileOptions
+    @OptionGroup var selection: SelectionOptions
 
     @Option(help: "text, json, or junit: XML for CI systems.")
     var output: RulesTestOutput = .text
@@ -32,6 +35,7 @@ struct RulesTestCommand: AsyncParsableCommand {
     }
 
     private func test() throws(Refusal) {
+        let files = selection.files
         let needsConfiguration = path.isEmpty || files.config != nil
         let configuration = needsConfiguration ? try files.setup().configuration : Configuration()
         let paths = path.isEmpty ? configuration.rules : path

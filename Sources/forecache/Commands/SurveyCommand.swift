@@ -15,12 +15,11 @@ struct SurveyCommand: AsyncParsableCommand {
             let survey = Survey(setup: setup, environment: common.environment, logger: common.logger())
             let output = common.output
             try await stoppable { () async throws(Refusal) in
-                let report = try await survey.report { say("note: \($0)") }
+                let (report, code) = try await survey.report { say("note: \($0)") }
                 switch output {
                 case .json: try answer(json: report)
                 case .text: answer(Self.text(report))
                 }
-                let code = ExitStatus.code(failed: report.hosts.count { !$0.reachable }, of: report.hosts.count)
                 if code != 0 { throw .incomplete(code) }
             }
         }
