@@ -73,7 +73,7 @@ struct Deciding {
             // As the work loop has it: what was committed a moment ago is not read back first.
             var rows = desk.handed { $0.generation > newestRead }
             if rows.isEmpty {
-                rows = try await ledger.dueWork(at: clock.now.date, excluding: [], limit: 500)
+                rows = try await ledger.dueWork(at: clock.now.date, excluding: [:], limit: 500)
                 newestRead = max(newestRead, rows.map(\.generation).max() ?? 0)
             }
             for row in rows {

@@ -17,6 +17,8 @@ struct RelayBench {
         /// From the start to each host's base file; a host that never had it is missing.
         var seconds: [String: Double] = [:]
         var processorSeconds = 0.0
+        /// Of all processors of this machine, which is every host, the LAN and Glance at once.
+        var busyShare = 0.0
         var wanBytes: Int64 = 0
         var text = ""
 
@@ -41,6 +43,7 @@ struct RelayBench {
                 "\(head), relay: controller's CPU a GiB delivered",
                 relay.processorSeconds / (Double(bytes) * Double(count) / Double(1 << 30)), "s"
             ).below(0.5, "below 0.5 s"),
+            Reading("\(head), relay: this machine's processors busy", 100 * relay.busyShare, "%"),
         ]
         for way in ways {
             let seconds = try await self.seconds(of: way)
@@ -84,7 +87,7 @@ struct RelayBench {
         environment.merge(RelayLab.plain) { own, _ in own }
         let log = "\(directory)/cache-\(via).log"
         let before = try lab.wanBytes()
-        let processorBefore = ProcessorTime.ofEndedChildren
+        let (processorBefore, machineBefore) = (ProcessorTime.ofEndedChildren, try ProcessorTime.ofTheMachine())
         let started = ContinuousClock.now
         let running = try Program(
             try Program.forecache(),
@@ -108,6 +111,8 @@ struct RelayBench {
         note(&run, since: started)
         _ = await running.status()
         run.processorSeconds = ProcessorTime.ofEndedChildren - processorBefore
+        let passed = started.duration(to: .now).seconds * Double(ProcessInfo.processInfo.activeProcessorCount)
+        run.busyShare = (try ProcessorTime.ofTheMachine() - machineBefore) / passed
         run.wanBytes = try lab.wanBytes() - before
         run.text = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""  // without it there is nothing to show
         guard hosts.allSatisfy({ run.seconds[$0] != nil }) else {

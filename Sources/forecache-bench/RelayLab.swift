@@ -64,6 +64,13 @@ final class RelayLab {
         image = made.text.trimmingCharacters(in: .whitespacesAndNewlines)
         let sum = try await Program("/bin/sh", ["-c", "printf %s \"$1\" | sha1sum", "sh", image]).succeed(log: "\(state).sum.log")
         baseFile = String(sum.text.prefix(40))
+        try await useDisksOnce()
+    }
+
+    /// The nodes' disks are memory, which a virtual machine gets from its host at the first use: none of the ways is to pay for that.
+    private func useDisksOnce() async throws {
+        let use = "for disk do head -c \(bytes) /dev/zero >\"$disk/used\" || exit; done; for disk do rm \"$disk/used\"; done"
+        try await Program("/bin/sh", ["-c", use, "sh"] + nodes.map(instances)).succeed(log: "\(state).disks.log")
     }
 
     private func down() async {
