@@ -65,3 +65,22 @@ public final class Forks: Sendable {
         ticket?.resume(returning: false)
     }
 }
+
+/// The forks of each site or host, shared by all plans that run at once and bound them to the same number: rules may deliver to one site in several ways, each
+/// with a number of its own.
+actor ForksByKey<Key: Hashable & Sendable> {
+    private struct Bound: Hashable {
+        let key: Key
+        let count: Int
+    }
+
+    private var known: [Bound: Forks] = [:]
+
+    func forks(of key: Key, count: Int) -> Forks {
+        let bound = Bound(key: key, count: count)
+        if let forks = known[bound] { return forks }
+        let forks = Forks(count)
+        known[bound] = forks
+        return forks
+    }
+}

@@ -32,15 +32,21 @@ public actor ImageInspection {
         case refused(String)
     }
 
-    /// The plan with what was found put into it: sizes for conversions, the proof that hosts are held to, or the refusal of every transfer. Throws where Glance
-    /// does not give the bytes.
+    /// The plan with what was found put into it: sizes for conversions, the proof that hosts are held to, or the refusal of every transfer, also where Glance
+    /// will not give the bytes. Throws where another try may get them.
     public func inspected(_ plan: Plan) async throws(Failure) -> Plan {
         guard plan.movesBytes else { return plan }
-        switch try await finding(on: plan.image) {
-        case .safe(let image):
-            guard let refusal = try await signatures?.refusal(of: plan.image) else { return plan.inspected(image) }
-            return plan.refusing("image \(plan.image.id) is refused: \(refusal)")
-        case .refused(let reason): return plan.refusing("image \(plan.image.id) is refused: \(reason)")
+        do throws(Failure) {
+            switch try await finding(on: plan.image) {
+            case .safe(let image):
+                guard let refusal = try await signatures?.refusal(of: plan.image) else { return plan.inspected(image) }
+                return plan.refusing("image \(plan.image.id) is refused: \(refusal)")
+            case .refused(let reason): return plan.refusing("image \(plan.image.id) is refused: \(reason)")
+            }
+        } catch  where error.kind == .permanent {
+            return plan.refusing(error.description)
+        } catch {
+            throw error
         }
     }
 

@@ -40,11 +40,14 @@ struct KnownSurvey: Sendable {
         return later
     }
 
-    /// The base file is there with age 0 from `moment` on.
-    mutating func note(_ name: BaseFileName, bytes: Int64, at moment: Date) {
-        let file = KnownFile(name: name, age: Float(survey.surveyedAt.timeIntervalSince(moment)), bytes: bytes)
+    /// The base file is there with age 0 from `moment` on. False where its `bytes` are neither told nor known.
+    mutating func note(_ name: BaseFileName, bytes: Int64?, at moment: Date) -> Bool {
         let place = place(of: name)
-        if place < files.count, files[place].name == name { files[place] = file } else { files.insert(file, at: place) }
+        let isKnown = place < files.count && files[place].name == name
+        guard let bytes = bytes ?? (isKnown ? files[place].bytes : nil) else { return false }
+        let file = KnownFile(name: name, age: Float(survey.surveyedAt.timeIntervalSince(moment)), bytes: bytes)
+        if isKnown { files[place] = file } else { files.insert(file, at: place) }
+        return true
     }
 
     /// Where the name is, or would be.

@@ -39,7 +39,7 @@ public struct NovaCaching<C: Clock>: Sendable where C.Instant == WallInstant {
             try check(hosts.others, of: aggregate, image: image.id, wanted: wanted, fleet)
             for host in hosts.absent { await ledger.fail(host, absent(host, aggregate), at: clock.now.date) }
             if !hosts.names.isEmpty {
-                try await turns.forks(of: aggregate.uuid, count: 1).run { () async throws(Failure) in
+                try await turns.forks(of: aggregate.uuid, count: 1).run(priority: site.priority) { () async throws(Failure) in
                     try await ask(aggregate, for: image.id, hosts.names, ledger)
                 }
             }

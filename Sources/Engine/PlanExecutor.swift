@@ -11,6 +11,8 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
     private let nova: NovaCaching<C>?
     let forks: Forks
     private let siteForks = ForksByKey<SiteName>()
+    /// Copies at once from each proxy.
+    private let copies = ForksByKey<HostName>()
     /// One transfer at a time on a host: each checks the free space before it begins, and two at once would count the same bytes twice.
     let transfers = ForksByKey<HostName>()
     /// Images whose bytes go to a site at once.
@@ -37,17 +39,22 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
     public typealias Report = @Sendable (ExecutionReport) -> Void
 
     /// One outcome a step. `report` hears of each start, progress and outcome as it happens; `settled` is awaited with the outcome
-    /// of each step that was not at rest as it ends, so that it is on disk even if the process dies before the plan ends.
+    /// of each step that was not at rest as it ends, so that it is on disk even if the process dies before the plan ends; `waits` is told true whenever all
+    /// that is left waits for the turns of its sites, and false when that is over.
     public func execute(
-        _ plan: Plan, fleet: Fleet, report: @escaping Report = { _ in }, settled: @escaping @Sendable (Outcome) async -> Void = { _ in }
+        _ plan: Plan, fleet: Fleet, report: @escaping Report = { _ in }, settled: @escaping @Sendable (Outcome) async -> Void = { _ in },
+        waits: @escaping @Sendable (Bool) async -> Void = { _ in }
     ) async -> [Outcome] {
-        await withTaskGroup(of: [Outcome].self) { group in
+        let turns = SiteTurns(sites: plan.sites.count, tell: waits)
+        return await withTaskGroup(of: [Outcome].self) { group in
             for site in plan.sites {
                 group.addTask {
-                    guard site.via == .novaAPI else {
-                        return await inTurn(site, of: plan.image, fleet: fleet, report: report, settled: settled)
-                    }
-                    return await throughNova(site, of: plan, fleet: fleet, report: report, settled: settled)
+                    let outcomes =
+                        site.via == .novaAPI
+                        ? await throughNova(site, of: plan, fleet: fleet, report: report, settled: settled)
+                        : await inTurn(site, of: plan.image, fleet: fleet, turns, report: report, settled: settled)
+                    await turns.ended()
+                    return outcomes
                 }
             }
             return await group.reduce(into: []) { $0 += $1 }
@@ -79,16 +86,21 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
 
     /// An image whose bytes go to the site waits for its turn there, higher priority first; touches move nothing and wait for nobody.
     private func inTurn(
-        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, report: @escaping Report, settled: @escaping @Sendable (Outcome) async -> Void
+        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, _ turns: SiteTurns, report: @escaping Report,
+        settled: @escaping @Sendable (Outcome) async -> Void
     ) async -> [Outcome] {
         guard site.movesBytes else { return await execute(site, of: image, fleet: fleet, report: report, settled: settled) }
-        let turns = await images.forks(of: site.site, count: imagesPerSite)
+        let line = await images.forks(of: site.site, count: imagesPerSite)
+        let waits = line.isFull
+        if waits { await turns.waits() }
         do throws(Failure) {
-            return try await turns.run(priority: site.priority) { () async throws(Failure) in
-                await execute(site, of: image, fleet: fleet, report: report, settled: settled)
+            return try await line.run(priority: site.priority) { () async throws(Failure) in
+                if waits { await turns.proceeds() }
+                return await execute(site, of: image, fleet: fleet, report: report, settled: settled)
             }
         } catch {
             // Told to stop before its turn: each step says so by itself.
+            if waits { await turns.proceeds() }
             return await execute(site, of: image, fleet: fleet, report: report, settled: settled)
         }
     }
@@ -100,13 +112,12 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
             return await relay(site, of: image, fleet: fleet, report: report, settled: settled)
         }
         let arrivals = Arrivals()
-        let copies = Forks(site.copiesAtOnce)
         let atSite = await forks(ofSite: site)
         let works = site.steps.map { StepWork(image: image, site: site, step: $0, fleet: fleet) }
         let outcomes = await withTaskGroup(of: Outcome.self) { group in
             for work in works {
                 group.addTask {
-                    let outcome = await run(work, arrivals: arrivals, copies: copies, atSite: atSite, report: report)
+                    let outcome = await run(work, arrivals: arrivals, atSite: atSite, report: report)
                     await arrivals.settle(outcome)
                     if !work.step.isAtRest { await settled(outcome) }
                     report(.ended(outcome))
@@ -124,9 +135,9 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
     /// What a converting host kept for the others is not needed once all of them have ended; one that failed goes on from it. Where this fails, the
     /// sweep takes it.
     func release(_ works: [StepWork], after outcomes: [Outcome]) async {
-        let cached = Set(outcomes.filter { $0.kind == .cached }.map(\.host))
+        let done = Set(outcomes.filter { $0.kind == .cached || $0.kind == .existing }.map(\.host))
         await withTaskGroup(of: Void.self) { group in
-            for work in works where work.keepsOriginal && cached.contains(work.step.host) {
+            for work in works where work.keepsOriginal && done.contains(work.step.host) {
                 group.addTask {
                     do throws(Failure) {
                         guard let host = work.host else { return }
@@ -139,7 +150,7 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         }
     }
 
-    private func run(_ work: StepWork, arrivals: Arrivals, copies: Forks, atSite: Forks, report: @escaping Report) async -> Outcome {
+    private func run(_ work: StepWork, arrivals: Arrivals, atSite: Forks, report: @escaping Report) async -> Outcome {
         let started = clock.now
         do throws(Failure) {
             switch work.step.action {
@@ -154,7 +165,8 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
                 let hasSource = await arrivals.hasBytes(source)
                 if !hasSource, await arrivals.waits(source) { return work.outcome(waitingFrom: clock.now.date) }
                 guard hasSource || fallsBack else { throw Failure(.retriable, "proxy \(source) did not get image \(work.image.id)") }
-                return try await transfer(work, atSite, report, copies: hasSource ? copies : nil) { host throws(Failure) in
+                let atSource = hasSource ? await copies.forks(of: source, count: work.site.copiesAtOnce) : nil
+                return try await transfer(work, atSite, report, copies: atSource) { host throws(Failure) in
                     guard hasSource else { return try await fetch(work, on: host, report: report) }
                     return try await copyOrFetch(work, from: source, fallsBack: fallsBack, on: host, report: report)
                 }
@@ -210,12 +222,14 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         return try await settle(work, request, transfer, from: "glance", on: host)
     }
 
-    /// Bytes from Glance, which the host asks for itself or gets through the controller; nil where the site's window closed first.
+    /// Bytes from Glance, which the host asks for itself or gets through the controller; nil where the site's window closed first. `inLine` is told true where
+    /// others of the site come first, and false once it is this one's turn.
     func download(
-        _ work: StepWork, _ request: BaseFileRequest, on host: Host, progress: @escaping Progress
+        _ work: StepWork, _ request: BaseFileRequest, on host: Host, progress: @escaping Progress,
+        inLine: @escaping @Sendable (Bool) -> Void = { _ in }
     ) async throws(Failure) -> Transfer? {
         try await work.site.deliver.window.whileOpen(clock) { () async throws(Failure) in
-            try await limited(work) { () async throws(Failure) in
+            try await limited(work, inLine) { () async throws(Failure) in
                 switch work.site.deliver.source ?? .glance {
                 case .glance:
                     return try await fetch(work, request, on: host, progress: progress)
@@ -245,10 +259,14 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
 
     /// Whoever holds this line waits for nothing else, so that two lines can never wait for each other.
     private func limited<Result: Sendable>(
-        _ work: StepWork, _ body: @Sendable () async throws(Failure) -> Result
+        _ work: StepWork, _ inLine: @escaping @Sendable (Bool) -> Void, _ body: @escaping @Sendable () async throws(Failure) -> Result
     ) async throws(Failure) -> Result {
         guard work.site.deliver.rateLimit != nil else { return try await body() }
-        return try await downloads.forks(of: work.site.site, count: 1).run(priority: work.step.priority, body)
+        inLine(true)
+        return try await downloads.forks(of: work.site.site, count: 1).run(priority: work.step.priority) { () async throws(Failure) in
+            inLine(false)
+            return try await body()
+        }
     }
 
     private func copyOrFetch(
@@ -286,7 +304,9 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         let wasThere = try await hosts.publish(request, on: host)
         var outcome = work.outcome(wasThere ? .existing : .cached, touchedAt: clock.now.date)
         outcome.digest = request.digest
-        if request.digest.isWeak { outcome.reason = "verified with \(request.digest.algorithm.rawValue) only: Glance has no os_hash_value" }
+        if request.digest.isWeak {
+            outcome.reason = "verified with \(request.digest.algorithm.rawValue) only: Glance has no os_hash_value that can be checked"
+        }
         return outcome
     }
 }
@@ -296,76 +316,6 @@ public enum ExecutionReport: Sendable {
     case started(image: ImageID, host: HostName)
     case progress(image: ImageID, host: HostName, source: String, bytes: Int64, of: Int64)
     case ended(Outcome)
-}
-
-/// One step with all that it needs to be done.
-struct StepWork: Sendable {
-    let image: ImageFacts
-    let site: SitePlan
-    let step: Step
-    let fleet: Fleet
-
-    var host: Host? { fleet.host(step.host) }
-
-    func request() throws(Failure) -> BaseFileRequest {
-        guard let bytes = image.sizeBytes, let digest = image.digest else {
-            throw Failure(.retriable, "Glance has no size or digest of image \(image.id) yet, so its bytes cannot be verified")
-        }
-        var request = BaseFileRequest(
-            image: image.id, bytes: bytes, digest: digest, keepFreeBytes: site.keepFreeBytes, rateLimit: site.deliver.rateLimit)
-        request.streams = site.deliver.streams
-        request.proof = site.inspected?.proof
-        request.conversion = conversion(on: step)
-        request.keepsOriginal = keepsOriginal
-        if case .copy(let source, _) = step.action {
-            request.sourceIsConverted = site.steps.contains { $0.host == source && conversion(on: $0) != nil }
-        }
-        return request
-    }
-
-    func conversion(on step: Step) -> BaseFileRequest.Conversion? {
-        guard step.movesBytes, step.format == .raw, let inspected = site.inspected, let format = inspected.qemuFormat else { return nil }
-        return .init(qemuFormat: format, rawBytes: inspected.virtualSizeBytes)
-    }
-
-    /// Others copy the image's own bytes from here, which the base file will not be.
-    var keepsOriginal: Bool {
-        conversion(on: step) != nil
-            && (site.isRelayed || site.steps.contains { if case .copy(step.host, _) = $0.action { true } else { false } })
-    }
-
-    func outcome(
-        _ kind: OutcomeKind, seconds: Double = 0, reason: String? = nil, failure: Failure.Kind? = nil, touchedAt: Date? = nil,
-        againAt: Date? = nil
-    ) -> Outcome {
-        Outcome(
-            image: image.id, site: site.site, host: step.host, kind: kind, via: site.via, seconds: seconds, reason: reason,
-            failure: failure, touchedAt: touchedAt, againAt: againAt)
-    }
-
-    func outcome(at rest: Step.Rest) -> Outcome {
-        switch rest {
-        case .fresh(let since): outcome(.existing, touchedAt: since)
-        case .dryRun: outcome(.skipped, reason: "rule \(step.rule) is in dry-run mode")
-        case .unsupported(let reason): outcome(.unsupported, reason: reason)
-        case .refused(let reason): outcome(.failed, reason: reason, failure: .permanent)
-        case .unreachable(let reason): outcome(.failed, reason: reason, failure: .retriable)
-        case .waiting(let opening):
-            outcome(.skipped, reason: site.waitReason(opening), againAt: opening)
-        }
-    }
-
-    /// Bytes that could not cross the WAN before the window closed; those that did stay on the host for the next opening.
-    func outcome(waitingFrom now: Date) -> Outcome { outcome(at: .waiting(until: site.deliver.window?.opening(after: now) ?? now)) }
-
-    func progress(from source: String, _ report: @escaping @Sendable (ExecutionReport) -> Void) -> Progress {
-        let (id, host, total) = (image.id, step.host, image.sizeBytes ?? 0)
-        return { bytes in report(.progress(image: id, host: host, source: source, bytes: bytes, of: total)) }
-    }
-
-    func metadata(reason: Failure) -> Logger.Metadata {
-        ["image": "\(image.id)", "site": "\(site.site)", "host": "\(step.host)", "reason": "\(reason)"]
-    }
 }
 
 /// Which hosts of a site have the bytes by now; copies wait here for their source.
@@ -388,17 +338,5 @@ private actor Arrivals {
     func hasBytes(_ host: HostName) async -> Bool {
         if let known = settled[host] { return known }
         return await withCheckedContinuation { waiting[host, default: []].append($0) }
-    }
-}
-
-/// The forks of each site or host, shared by all plans that run at once; a changed number counts from the next plan on.
-actor ForksByKey<Key: Hashable & Sendable> {
-    private var known: [Key: (count: Int, forks: Forks)] = [:]
-
-    func forks(of key: Key, count: Int) -> Forks {
-        if let known = known[key], known.count == count { return known.forks }
-        let forks = Forks(count)
-        known[key] = (count, forks)
-        return forks
     }
 }

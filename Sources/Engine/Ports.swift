@@ -215,15 +215,16 @@ public protocol Ledger: Sendable {
     /// Returns the rows that it made or renewed, in no order.
     @discardableResult
     func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) -> [WorkRow]
-    /// Rows due at `now`, oldest first, without those in `excluding`.
-    func dueWork(at now: Date, excluding: Set<ImageID>, limit: Int) async throws(Failure) -> [WorkRow]
+    /// Rows due at `now`, oldest first, without those of generations up to what `excluding` has for their images.
+    func dueWork(at now: Date, excluding: [ImageID: Int64], limit: Int) async throws(Failure) -> [WorkRow]
     /// When the earliest waiting row is due; nil where there is none.
     func nextWorkDue() async throws(Failure) -> Date?
     /// Deletes the row, unless its generation is newer than `row`'s.
     func finish(_ row: WorkRow) async throws(Failure)
     /// The same for several rows, in one transaction where it can. A power cut may bring the last finished rows back: they are then looked at once more.
     func finish(_ rows: [WorkRow]) async throws(Failure)
-    /// Keeps the row for another round at `dueAt` with one more attempt, unless its generation is newer (then it stays due).
+    /// Keeps the row for another round at `dueAt` with one more attempt, unless its generation is newer (then it stays due). One that another round has finished
+    /// meanwhile comes back.
     /// The cause becomes `.retry`, but a `.refresh` stays one.
     /// `isFailure: false` leaves the attempts as they are: the row only waits.
     func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool) async throws(Failure)

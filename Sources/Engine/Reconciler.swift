@@ -16,6 +16,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     let counters: EngineCounters
     /// Images that are looked at and planned at once; those that are planned and on their way have lines of their own.
     let looks: Forks
+    private let underWay = HostsUnderWay()
     let clock: C
     let logger: Logger
 
@@ -49,12 +50,20 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         case stopped
     }
 
-    public func reconcile(_ id: ImageID, cause: WorkCause) async -> End {
+    /// What whoever counts the rounds hears of one that goes on.
+    public enum Stage: Sendable {
+        /// The image may be looked at again: what this round is at work on is left to it.
+        case planned
+        /// All that is left of it waits for the turns of its sites, and then does not.
+        case waits(Bool)
+    }
+
+    public func reconcile(_ id: ImageID, cause: WorkCause, reached: @escaping @Sendable (Stage) async -> Void = { _ in }) async -> End {
         do throws(Failure) {
             let policy = policy.value
             let planned = try await looks.run { () async throws(Failure) in try await plan(id, policy, cause) }
             guard let planned else { return .settled }
-            let outcomes = try await execute(planned, policy.fleet)
+            let outcomes = try await execute(planned, policy.fleet, reached)
             return end(after: outcomes)
         } catch {
             if error.kind == .cancelled { return .stopped }
@@ -73,17 +82,22 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         }
         let fleet = cause == .refresh ? try await inNeed(of: id, policy.fleet) : policy.fleet
         let decision = try await decide(facts, policy.rules, fleet)
-        let throughNova = decision.hostsThroughNova(fleet, policy.defaults)
-        let asked = enforcedHosts(decision, fleet).filter { !throughNova.contains($0.name) }
+        var open = decision
+        let left = underWay.of(id)
+        open.placements.removeAll { left.contains($0.host) }
+        let throughNova = open.hostsThroughNova(fleet, policy.defaults)
+        let asked = enforcedHosts(open, fleet).filter { !throughNova.contains($0.name) }
         let observed = await surveyor.observations(of: asked, for: id).merging(try await told(id, throughNova)) { asked, _ in asked }
         if Task.isCancelled { throw Failure(.cancelled, "told to stop before image \(id) was planned") }
-        var plan = Planner.plan(decision, fleet: fleet, observed: observed, defaults: policy.defaults, now: clock.now.date)
+        var plan = Planner.plan(open, fleet: fleet, observed: observed, defaults: policy.defaults, now: clock.now.date)
+        plan.underWay = left
+        // What is said of some sites is no word on the others; what changed about the image comes as an event or with the next resync. Before anything that can
+        // fail: `status` tells what is wanted, and what no rule wants any longer is not touched any longer.
+        if cause != .refresh { try await ledger.record(decision, ttlSeconds: plan.ttlByHost, at: clock.now.date) }
         plan = try await inspection.inspected(plan)
         for refusal in plan.refusals {
             logger.warning("refused", metadata: ["image": "\(id)", "name": "\(facts.name.printable)", "reason": "\(refusal)"])
         }
-        // What is said of some sites is no word on the others; what changed about the image comes as an event or with the next resync.
-        if cause != .refresh { try await ledger.record(decision, ttlSeconds: plan.ttlByHost, at: clock.now.date) }
         try check(plan, fleet, observed)
         log(decision, plan, cause)
         return plan
@@ -134,11 +148,18 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         }
     }
 
-    private func execute(_ plan: Plan, _ fleet: Fleet) async throws(Failure) -> [Outcome] {
+    private func execute(_ plan: Plan, _ fleet: Fleet, _ reached: @escaping @Sendable (Stage) async -> Void) async throws(Failure)
+        -> [Outcome]
+    {
         let busy = plan.steps.filter { !$0.isAtRest }.map(\.host)
+        underWay.begin(plan.image.id, on: busy)
+        defer { underWay.end(plan.image.id, on: busy) }
+        await reached(.planned)
+        // What is left alone is one transaction, and no news.
+        try await ledger.record(plan.outcomesAtRest(fleet), at: clock.now.date)
         if !busy.isEmpty { try await ledger.recordStarted(plan.image.id, on: busy, at: clock.now.date) }
         let notes = ProgressNotes()
-        let outcomes = await withTaskGroup { group in
+        return await withTaskGroup { group in
             group.addTask { await notes.write(of: plan.image.id, to: ledger, clock: clock, logger: logger) }
             defer { notes.end() }
             return await executor.execute(
@@ -146,15 +167,12 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
                 report: {
                     counters.report($0)
                     notes.take($0)
-                }, settled: { await settle($0, of: plan.image) })
+                }, settled: { await settle($0, of: plan) }, waits: { await reached(.waits($0)) })
         }
-        // What was left alone is one transaction, and no news.
-        let hosts = Set(busy)
-        try await ledger.record(outcomes.filter { !hosts.contains($0.host) }, at: clock.now.date)
-        return outcomes
     }
 
-    private func settle(_ ended: Outcome, of image: ImageFacts) async {
+    private func settle(_ ended: Outcome, of plan: Plan) async {
+        let image = plan.image
         var outcome = ended
         if outcome.failure == .cancelled {
             (outcome.kind, outcome.failure, outcome.reason) = (.skipped, nil, "told to stop; goes on at the next start")
@@ -162,7 +180,9 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         counters.count(outcome)
         logger.log(level: outcome.kind == .failed ? .warning : .notice, "\(outcome.kind.rawValue)", metadata: outcome.metadata(image))
         if let touchedAt = outcome.touchedAt {
-            await surveyor.note(BaseFileName(of: image.id), bytes: image.sizeBytes ?? 0, on: outcome.host, at: touchedAt)
+            // A base file that somebody else made is whatever they made of it.
+            let bytes = outcome.kind == .cached ? plan.baseFileBytes(on: outcome.host) : nil
+            await surveyor.note(BaseFileName(of: image.id), bytes: bytes, on: outcome.host, at: touchedAt)
         } else if outcome.kind == .failed {
             await surveyor.forget(outcome.host)
         }
@@ -171,6 +191,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         } catch {
             logger.error("outcome not recorded", metadata: outcome.metadata(image).merging(["reason": "\(error)"]) { $1 })
         }
+        underWay.end(image.id, on: [outcome.host])
     }
 
     private func end(after outcomes: [Outcome]) -> End {

@@ -188,7 +188,10 @@ private struct RelayRun<C: Clock>: Sendable where C.Instant == WallInstant {
             var request = try work.request()
             let transfer: Transfer?
             switch source {
-            case .glance: transfer = try await executor.download(work, request, on: host, progress: progress)
+            case .glance:
+                transfer = try await executor.download(
+                    work, request, on: host, progress: progress,
+                    inLine: { [name = host.name] waits in feed.yield(RelayNews(waits ? .waits(name) : .proceeds(name))) })
             case .host(let peer):
                 guard let giver = work.fleet.host(peer) else {
                     throw Failure(.permanent, "host \(peer) is not in the inventory any longer")
@@ -289,7 +292,7 @@ private struct RelayLedger {
     /// The outcome where the host ended with it.
     mutating func take(_ news: RelayNews, at now: WallInstant) -> Outcome? {
         switch news.input {
-        case .entered(let host): accounts[host]?.enteredAt = now
+        case .entered(let host): if accounts[host]?.enteredAt == nil { accounts[host]?.enteredAt = now }
         case .began(let host, let bytes), .progressed(let host, let bytes): reached(host, bytes)
         case .received(let host): reached(host, accounts[host]?.work.image.sizeBytes ?? 0)
         case .published(let host), .found(let host):
@@ -298,7 +301,7 @@ private struct RelayLedger {
             outcome.bytes = accounts[host]?.moved ?? 0
             return end(host, outcome, at: now)
         case .closed: isClosed = true
-        case .failed, .abandoned, .tick: break
+        case .failed, .abandoned, .waits, .proceeds, .tick: break
         }
         return nil
     }

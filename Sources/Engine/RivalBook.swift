@@ -10,6 +10,8 @@ public actor RivalBook {
     /// Lists under way, and what was told while they were: the list may be older.
     private var listings = 0
     private var told: [(id: ImageID, facts: ImageFacts?)] = []
+    /// Who waits for a list under way instead of asking for one more.
+    private var waiting: [CheckedContinuation<Void, Never>] = []
 
     public init(catalog: any ImageCatalog) { self.catalog = catalog }
 
@@ -19,6 +21,8 @@ public actor RivalBook {
         defer {
             listings -= 1
             if listings == 0 { told = [] }
+            for waiter in waiting { waiter.resume() }
+            waiting = []
         }
         let start = told.count
         let images = try await catalog.images(named: nil)
@@ -33,6 +37,7 @@ public actor RivalBook {
     /// The rivals with `facts` among them, and the images that gained or lost a place by it: they have to be decided again.
     public func note(_ facts: ImageFacts, for rules: RuleSet, at now: Date) async throws(Failure) -> (rivals: Rivals, changed: Set<ImageID>)
     {
+        while listings > 0, rivals?.belong(to: rules) != true { await withCheckedContinuation { waiting.append($0) } }
         if rivals?.belong(to: rules) != true {
             rivals = rules.selects ? try await list(for: rules, at: now).rivals : Rivals(rules, now: now)
         }

@@ -13,8 +13,8 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
     private let logger: Logger
     private let workWakeup: Wakeup
     private var known: [HostName: KnownSurvey] = [:]
-    /// Hosts that did not answer lately, and until when that is believed: not every image that wants one shall wait for its time-out.
-    private var away: [HostName: (reason: String, until: Date, tries: Int)] = [:]
+    /// Hosts that did not answer lately, and for how long that is believed: not every image that wants one shall wait for its time-out.
+    private var away: [HostName: (reason: String, since: Date, seconds: Double, tries: Int)] = [:]
     /// Hosts that are being surveyed, and who waits for the answer besides the one who asked.
     private var underWay: [HostName: [CheckedContinuation<Answer, Never>]] = [:]
 
@@ -51,9 +51,10 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
         return observed
     }
 
-    /// An executor changed this host: the base file is there with age 0 from `moment` on.
-    public func note(_ name: BaseFileName, bytes: Int64, on host: HostName, at moment: Date) {
-        known[host]?.note(name, bytes: bytes, at: moment)
+    /// An executor changed this host: the base file is there with age 0 from `moment` on. `bytes` nil: as many as it had when it was seen; where it was not, the
+    /// next question goes to the host.
+    public func note(_ name: BaseFileName, bytes: Int64?, on host: HostName, at moment: Date) {
+        if known[host]?.note(name, bytes: bytes, at: moment) == false { known[host] = nil }
     }
 
     /// What was known of the host is wrong: the next question goes to the host itself.
@@ -74,7 +75,9 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
         if let survey = known[host], (0..<Double(limits.surveyMaxAgeSeconds)).contains(now.timeIntervalSince(survey.surveyedAt)) {
             return .surveyed(survey.about(name, at: now))
         }
-        if let away = away[host], now < away.until { return .unreachable(reason: away.reason) }
+        if let away = away[host], (0..<away.seconds).contains(now.timeIntervalSince(away.since)) {
+            return .unreachable(reason: away.reason)
+        }
         return nil
     }
 
@@ -108,7 +111,7 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
             // Doubled each time: many hosts that are away for a day must not make every image wait for their time-outs.
             let tries = (away[host.name]?.tries ?? 0) + 1
             let pause = min(Double(limits.awaySeconds) * Double(1 << min(tries - 1, 20)), PlacementRecord.longestRetrySeconds)
-            away[host.name] = (error.description, clock.now.date.addingTimeInterval(pause), tries)
+            away[host.name] = (error.description, clock.now.date, pause, tries)
             logger.warning("survey failed", metadata: ["host": "\(host.name)", "reason": "\(error)"])
             do throws(Failure) {
                 try await ledger.recordUnreachable(host.name, reason: error.description, at: clock.now.date)

@@ -2,8 +2,11 @@ public import ForecacheModel
 import FoundationEssentials
 public import Logging
 
-/// Takes work rows from the ledger as they fall due and reconciles `imagesInFlight` of them side by side, each image at most once at a time. The ledger is the
-/// queue; this loop holds nothing that a crash could lose.
+/// Takes work rows from the ledger as they fall due and reconciles `imagesInFlight` of them side by side. The ledger is the queue; this loop holds nothing that
+/// a crash could lose.
+///
+/// A round ends with its last site, which may take hours behind a thin line, and nobody else is to wait for that: rounds that only stand in the lines of their
+/// sites make room for others, and an image whose round is that long is looked at again meanwhile, for all that the round is not at work on.
 public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     private let ledger: any Ledger
     private let reconciler: Reconciler<C>
@@ -11,8 +14,8 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     private let clock: C
     private let logger: Logger
     private let wakeup: Wakeup
-    /// Images whose rows are being worked on, or whose end is not written down yet.
-    private var inFlight: Set<ImageID> = []
+    /// Rounds whose end is not written down yet, by image.
+    private var inFlight: [ImageID: Rounds] = [:]
     /// Due rows that were read ahead, the next one last. Read anew whenever somebody queued something, so that an event overtakes a resync.
     private var waiting: [WorkRow] = []
     /// Rows that were handed over since the loop looked last.
@@ -20,6 +23,8 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     /// The newest generation that was read from the ledger: a row of it has been seen, and none is begun twice.
     private var newestRead: Int64 = 0
     private var workers = 0
+    /// Those of them whose rounds only stand in lines.
+    private var waitingWorkers = 0
     /// Settled rows that the next transaction finishes together.
     private var settled: [WorkRow] = []
     private var isFinishing = false
@@ -36,17 +41,24 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         self.wakeup = wakeup
     }
 
+    private struct Rounds {
+        var count = 1
+        var newest: Int64
+        /// Until then its row is not taken again; nil while it is not planned.
+        var untouchedUntil: Date?
+    }
+
     /// Runs until drained or cancelled. Throws where the ledger fails: without it nothing may be done.
     public func run() async throws(Failure) {
         do {
             try await withThrowingDiscardingTaskGroup { group in
                 while isTaking {
-                    waiting = handed.filter { $0.generation > newestRead && !inFlight.contains($0.image) }
+                    waiting = handed.filter { $0.generation > newestRead && mayTake($0) }
                     handed = []
                     begin(&group)
                     waiting = []
                     waiting = try await ledger.dueWork(
-                        at: clock.now.date, excluding: inFlight, limit: limits.imagesInFlight * Self.roundsAhead
+                        at: clock.now.date, excluding: takenGenerations, limit: limits.imagesInFlight * Self.roundsAhead
                     ).reversed()
                     newestRead = max(newestRead, waiting.map(\.generation).max() ?? 0)
                     begin(&group)
@@ -79,8 +91,23 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
 
     private var isTaking: Bool { !isDraining && !hasFailed && !Task.isCancelled }
 
+    /// Of each image, the newest that is not to be taken now: all of them while it is looked at.
+    private var takenGenerations: [ImageID: Int64] {
+        let now = clock.now.date
+        return inFlight.compactMapValues { rounds in
+            guard let until = rounds.untouchedUntil else { return .max }
+            return now < until ? rounds.newest : nil
+        }
+    }
+
+    private func mayTake(_ row: WorkRow) -> Bool { takenGenerations[row.image].map { row.generation > $0 } ?? true }
+
+    /// Rounds that stand in lines hold little more than their plans; but for many of them that is much.
+    private var busyWorkers: Int { workers - min(waitingWorkers, 4 * limits.imagesInFlight) }
+    private var isFull: Bool { busyWorkers >= limits.imagesInFlight }
+
     private func begin(_ group: inout ThrowingDiscardingTaskGroup<any Error>) {
-        while workers < limits.imagesInFlight, let row = next() {
+        while !isFull, let row = next() {
             workers += 1
             group.addTask { try await self.work(from: row) }
         }
@@ -88,8 +115,28 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
 
     private func next() -> WorkRow? {
         guard isTaking, let row = waiting.popLast() else { return nil }
-        inFlight.insert(row.image)
+        inFlight[row.image] = Rounds(count: (inFlight[row.image]?.count ?? 0) + 1, newest: row.generation)
         return row
+    }
+
+    private func reached(_ stage: Reconciler<C>.Stage, _ row: WorkRow) {
+        switch stage {
+        case .planned: rest(row.image)
+        case .waits(let waits):
+            waitingWorkers += waits ? 1 : -1
+            if waits { wakeup.wake() }
+        }
+    }
+
+    private func rest(_ image: ImageID) {
+        inFlight[image]?.untouchedUntil = clock.now.date.addingTimeInterval(PlacementRecord.longestRetrySeconds)
+    }
+
+    private func ended(_ row: WorkRow) {
+        inFlight[row.image]?.count -= 1
+        if inFlight[row.image]?.count == 0 { inFlight[row.image] = nil }
+        // It ended before there was a plan, and an earlier round goes on.
+        if inFlight[row.image]?.untouchedUntil == nil { rest(row.image) }
     }
 
     /// One row after the other until none is left that was read ahead.
@@ -97,8 +144,10 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         var row: WorkRow? = first
         do throws(Failure) {
             while let taken = row {
-                try await settle(taken, await reconciler.reconcile(taken.image, cause: taken.cause))
-                row = next()
+                let end = await reconciler.reconcile(taken.image, cause: taken.cause) { await self.reached($0, taken) }
+                try await settle(taken, end)
+                // Those that stood in lines may have gone on meanwhile.
+                row = busyWorkers <= limits.imagesInFlight ? next() : nil
             }
         } catch {
             hasFailed = true
@@ -128,7 +177,7 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
             try await ledger.postpone(row, until: dueAt, reason: reason, isFailure: false)
         case .stopped: break  // the row stays as it is: the next start finds it due
         }
-        inFlight.remove(row.image)
+        ended(row)
     }
 
     /// One worker writes for all: while its transaction is on its way, the rows of the next one gather.
@@ -140,14 +189,14 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
             let rows = settled
             settled = []
             try await ledger.finish(rows)
-            inFlight.subtract(rows.map(\.image))
+            rows.forEach(ended)
         }
     }
 
     private func nextLook() async throws(Failure) -> WallInstant {
         // Full: only a finished round makes room. Rows that are in flight may be the earliest due, and must not make this loop spin.
         let idle = clock.now.advanced(by: .seconds(30))
-        guard workers < limits.imagesInFlight, let due = try await ledger.nextWorkDue() else { return idle }
+        guard !isFull, let due = try await ledger.nextWorkDue() else { return idle }
         let soonest = inFlight.isEmpty ? clock.now : clock.now.advanced(by: .seconds(1))
         return min(idle, max(soonest, WallInstant(due)))
     }

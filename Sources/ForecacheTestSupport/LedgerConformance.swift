@@ -30,6 +30,7 @@ public enum LedgerRule: String, CaseIterable, Sendable {
     case anOutcomeOfAnUnknownPlacementIsTaken
     case aSurveySeesAgesAndWhatIsMissing
     case anOlderSurveyChangesNothing
+    case aClockThatWasAheadIsNotBelieved
     case anUnreachableHostKeepsItsPlacements
     case aHostThatIsBackTellsWhatIsMissingThere
     case countsAgreeWithStates
@@ -57,7 +58,8 @@ public enum LedgerRule: String, CaseIterable, Sendable {
             try await checkDecisions(on: ledger)
         case .startedIsCachingUntilItsOutcome, .progressIsToldWhileItLasts, .cachedIsFreshAndRefreshedAhead, .failuresCountUntilASuccess,
             .unsupportedIsNeverRefreshed, .anOutcomeOfAnUnknownPlacementIsTaken, .aSurveySeesAgesAndWhatIsMissing,
-            .anOlderSurveyChangesNothing, .anUnreachableHostKeepsItsPlacements, .aHostThatIsBackTellsWhatIsMissingThere,
+            .anOlderSurveyChangesNothing, .aClockThatWasAheadIsNotBelieved, .anUnreachableHostKeepsItsPlacements,
+            .aHostThatIsBackTellsWhatIsMissingThere,
             .dueRefreshesAreSoonestExpiryFirst, .aPostponedRefreshComesLater:
             try await checkOutcomes(on: ledger)
         case .aPutOffRefreshIsDueOnceTheHostAnswers, .whatIsDueSoonIsTakenAlong, .aTouchMakesItFresh,

@@ -64,6 +64,18 @@ extension LedgerRule {
             try await ledger.record([LedgerSample.outcome(image, hosts[0], .cached)], at: now)
             try await ledger.record(HostSurvey(host: hosts[0], surveyedAt: now.later(-5)), at: now.later(1))
             try expect(try await placement(ledger, image, hosts[0]).touchedAt, now, "touched after the survey was taken")
+        case .aClockThatWasAheadIsNotBelieved:
+            let file = BaseFile(name: BaseFileName(of: image), bytes: 7000, allocatedBytes: 4096, ageSeconds: 10)
+            let ahead = now.later(86_400)
+            try await ledger.record([LedgerSample.outcome(image, hosts[0], .cached, at: ahead)], at: ahead)
+            try await ledger.record(HostSurvey(host: hosts[0], surveyedAt: now, baseFiles: [file]), at: now)
+            try expect(try await placement(ledger, image, hosts[0]).touchedAt, now.later(-10), "as it lies there")
+            try await ledger.record([LedgerSample.outcome(image, hosts[0], .cached, at: ahead)], at: ahead)
+            try await ledger.record([LedgerSample.outcome(image, hosts[0], .existing, at: now)], at: now)
+            try expect(try await placement(ledger, image, hosts[0]).touchedAt, now, "after an outcome")
+            try await ledger.record([LedgerSample.outcome(image, hosts[0], .cached, at: ahead)], at: ahead)
+            try await ledger.recordTouched([image], on: hosts[0], at: now)
+            try expect(try await placement(ledger, image, hosts[0]).touchedAt, now, "after a touch")
         case .anUnreachableHostKeepsItsPlacements:
             try await ledger.record([LedgerSample.outcome(image, hosts[0], .cached)], at: now)
             try await ledger.recordUnreachable(hosts[0], reason: "no route", at: now)

@@ -18,9 +18,9 @@ public final class MemoryLedger: Ledger {
         return state.withLock { $0.request(Set(images), cause, now) }
     }
 
-    public func dueWork(at now: Date, excluding: Set<ImageID>, limit: Int) async throws(Failure) -> [WorkRow] {
+    public func dueWork(at now: Date, excluding: [ImageID: Int64], limit: Int) async throws(Failure) -> [WorkRow] {
         state.withLock { state in
-            let due = state.work.values.filter { $0.dueAt <= now && !excluding.contains($0.image) }
+            let due = state.work.values.filter { $0.dueAt <= now && $0.generation > excluding[$0.image] ?? .min }
             return Array(
                 due.sorted {
                     ($0.attempts > 0 ? 1 : 0, $0.cause == .resync ? 1 : 0, $0.queuedAt, $0.image)
@@ -37,7 +37,8 @@ public final class MemoryLedger: Ledger {
 
     public func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool) async throws(Failure) {
         state.withLock { state in
-            guard var known = state.work[row.image], known.generation <= row.generation else { return }
+            var known = state.work[row.image] ?? row
+            guard known.generation <= row.generation else { return }
             known.dueAt = dueAt
             if known.cause != .refresh { known.cause = .retry }
             if isFailure { known.attempts += 1 }
@@ -124,7 +125,7 @@ public final class MemoryLedger: Ledger {
     public func recordTouched(_ images: [ImageID], on host: HostName, at moment: Date) async throws(Failure) {
         state.withLock { state in
             state.changeAll(images, on: host, moment) { row, schedule in
-                row.touchedAt = max(row.touchedAt ?? moment, moment)
+                row.touchedAt = moment
                 (row.failures, row.lastError, row.lastOutcome) = (0, nil, .existing)
                 row.refreshAt = row.nextRefresh(schedule)
             }

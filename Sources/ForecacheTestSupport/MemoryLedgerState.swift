@@ -139,7 +139,7 @@ struct MemoryLedgerState {
             row.isInFlight = false
             switch outcome.kind {
             case .cached, .existing:
-                row.touchedAt = max(row.touchedAt ?? .distantPast, outcome.touchedAt ?? now)
+                row.touchedAt = max(min(row.touchedAt ?? .distantPast, now), outcome.touchedAt ?? now)
                 if row.bytes == 0 { row.bytes = size ?? outcome.bytes }
                 (row.failures, row.lastOutcome, row.lastError) = (0, outcome.kind, nil)
                 row.refreshAt = row.nextRefresh(schedule)
@@ -159,7 +159,7 @@ struct MemoryLedgerState {
         let there = Dictionary(survey.baseFiles.map { ($0.name, $0) }) { first, _ in first }
         for slot in hosts[host].rows.indices {
             let row = hosts[host].rows[slot]
-            if let touchedAt = row.touchedAt, touchedAt > survey.surveyedAt { continue }
+            if let touchedAt = row.touchedAt, touchedAt > survey.surveyedAt, touchedAt <= now { continue }
             guard let file = there[names[row.image].baseFile] else {
                 if row.touchedAt != nil { change(host, slot, now) { row, _ in (row.touchedAt, row.refreshAt, row.bytes) = (nil, nil, 0) } }
                 continue

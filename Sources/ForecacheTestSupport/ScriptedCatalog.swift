@@ -7,7 +7,9 @@ public actor ScriptedCatalog: ImageCatalog {
     private var records: [ImageID: ImageFacts] = [:]
     private var heads: [ImageID: [UInt8]] = [:]
     private var failure: Failure?
+    private var bytesFailure: Failure?
     public private(set) var reads = 0
+    public private(set) var listings = 0
 
     public init(_ images: [ImageFacts] = []) { for image in images { records[image.id] = image } }
 
@@ -20,6 +22,8 @@ public actor ScriptedCatalog: ImageCatalog {
     public func delete(_ id: ImageID) { records[id] = nil }
     /// Every call fails so, until it is set to nil.
     public func fail(with failure: Failure?) { self.failure = failure }
+    /// Every question for an image's bytes does.
+    public func failBytes(with failure: Failure?) { bytesFailure = failure }
 
     public func image(_ id: ImageID) async throws(Failure) -> ImageFacts? {
         reads += 1
@@ -29,6 +33,9 @@ public actor ScriptedCatalog: ImageCatalog {
 
     public func images(named name: String?) async throws(Failure) -> [ImageFacts] {
         if let failure { throw failure }
+        listings += 1
+        // As an answer in pages does.
+        await Task.yield()
         return records.values.filter { name == nil || $0.name == name }.sorted { $0.id < $1.id }
     }
 
@@ -36,7 +43,7 @@ public actor ScriptedCatalog: ImageCatalog {
     public func put(head: [UInt8], of id: ImageID) { heads[id] = head }
 
     public func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] {
-        if let failure { throw failure }
+        if let failure = failure ?? bytesFailure { throw failure }
         let head = heads[id] ?? []
         return range.map { $0 < head.count ? head[Int($0)] : 0 }
     }

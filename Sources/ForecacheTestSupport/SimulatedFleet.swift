@@ -34,6 +34,7 @@ public actor SimulatedFleet: HostOperations {
     private let clock: ManualClock
     private var digests: [ImageID: Digest] = [:]
     private var heldBytes: [ImageID: Int64] = [:]
+    private var novaFirst: [HostName: [BaseFileName: Int64]] = [:]
     private var wanBytesPerSecond: Int64?
     private var lanBytesPerSecond: Int64?
     /// Who copied from whom, one entry a copy.
@@ -70,6 +71,7 @@ public actor SimulatedFleet: HostOperations {
     public func set(forcesRawImages: Bool?, on host: HostName) { nodes[host, default: Node()].forcesRawImages = forcesRawImages }
 
     public func bytes(of image: ImageID, on host: HostName) -> Int64? { nodes[host]?.baseFiles[BaseFileName(of: image)]?.bytes }
+    public func isReceiving(_ image: ImageID, on host: HostName) -> Bool { nodes[host]?.temporaries[BaseFileName(of: image)] != nil }
     /// What lies in temporaries of the host.
     public func temporaryBytes(on host: HostName) -> Int64 { nodes[host]?.temporaries.values.reduce(0) { $0 + $1.bytes } ?? 0 }
 
@@ -101,6 +103,11 @@ public actor SimulatedFleet: HostOperations {
     public func place(_ names: [BaseFileName], bytes: Int64, on host: HostName) {
         let now = clock.now.date
         for name in names { nodes[host, default: Node()].baseFiles.put(name, bytes: bytes, at: now) }
+    }
+
+    /// Nova makes the base file while we publish ours.
+    public func makeNovaFirst(_ image: ImageID, bytes: Int64, on host: HostName) {
+        novaFirst[host, default: [:]][BaseFileName(of: image)] = bytes
     }
 
     public func remove(_ image: ImageID, from host: HostName) {
@@ -216,11 +223,14 @@ public actor SimulatedFleet: HostOperations {
     }
 
     public func publish(_ request: BaseFileRequest, on host: Host) async throws(Failure) -> Bool {
-        let (node, name) = (try reach(host), BaseFileName(of: request.image))
+        let name = BaseFileName(of: request.image)
+        _ = try reach(host)
         operations.append("publish \(host.name)")
+        if let bytes = novaFirst[host.name]?[name] { place([name], bytes: bytes, on: host.name) }
+        let node = try reach(host)
         if node.baseFiles[name] != nil {
             _ = nodes[host.name]?.baseFiles.touch([name], at: clock.now.date)
-            nodes[host.name]?.temporaries[name] = nil
+            if request.conversion == nil || !request.keepsOriginal { nodes[host.name]?.temporaries[name] = nil }
             return true
         }
         guard let temporary = node.temporaries[name], temporary.bytes == request.bytes else {

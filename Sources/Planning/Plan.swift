@@ -6,6 +6,8 @@ public struct Plan: Hashable, Sendable, Codable {
     public var image: ImageFacts
     /// In name order; sites without a placement are left out.
     public var sites: [SitePlan]
+    /// Hosts that an earlier plan for the image is still at work on: they are to have it, and this plan leaves them to that one.
+    public var underWay: Set<HostName> = []
 
     public init(image: ImageFacts, sites: [SitePlan]) {
         self.image = image
@@ -14,7 +16,7 @@ public struct Plan: Hashable, Sendable, Codable {
 
     public var steps: [Step] { sites.flatMap(\.steps) }
     /// Hosts that are to have the image; those that only rules in dry-run mode want are not.
-    public var wanted: Set<HostName> { Set(steps.filter { $0.action != .none(.dryRun) }.map(\.host)) }
+    public var wanted: Set<HostName> { underWay.union(steps.lazy.filter { $0.action != .none(.dryRun) }.map(\.host)) }
     /// True where bytes would be moved: then they are looked at first.
     public var movesBytes: Bool { sites.contains(where: \.movesBytes) }
 

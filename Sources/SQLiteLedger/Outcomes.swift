@@ -55,7 +55,7 @@ extension StoredPlacement {
         isInFlight = false
         switch outcome.kind {
         case .cached, .existing:
-            touchedAt = max(touchedAt ?? 0, (outcome.touchedAt ?? now).column)
+            touchedAt = max(min(touchedAt ?? 0, now.column), (outcome.touchedAt ?? now).column)
             // The next survey says what it takes as it lies there (a raw file is larger than the image it was made from).
             if bytes == 0 { bytes = imageBytes ?? outcome.bytes }
             failures = 0

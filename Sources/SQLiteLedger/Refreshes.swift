@@ -63,7 +63,7 @@ extension SQLiteLedger {
             for image in images {
                 guard let imageKey = try keys.knownImage(image), var placement = try StoredPlacement.one(db, image: imageKey, host: key)
                 else { continue }
-                placement.touchedAt = max(placement.touchedAt ?? 0, moment.column)
+                placement.touchedAt = moment.column
                 (placement.failures, placement.lastError) = (0, nil)
                 placement.lastOutcome = OutcomeKind.existing.rawValue
                 placement.refreshAt = placement.nextRefresh(refresh, image, host)

@@ -22,7 +22,7 @@ extension SQLiteLedger {
                     survey.imagesType?.bounded(64), survey.freeBytes,
                     now.column, host,
                 ])
-            for change in try changes(db, survey, host, refresh) {
+            for change in try changes(db, survey, host, refresh, at: now) {
                 try db.run(
                     "UPDATE placements SET touched_at = ?, refresh_at = ?, bytes = ?, updated_at = ? WHERE image = ? AND host = ?",
                     [change.touchedAt, change.refreshAt, change.bytes, now.column, change.image, host])
@@ -66,7 +66,7 @@ private struct Change {
 /// Placements of the host that read otherwise than the ledger has them. Differences below a second are how exactly ages are known; writing those would
 /// rewrite every row of the host at each survey.
 private func changes(
-    _ db: Database, _ survey: HostSurvey, _ host: Int64, _ schedule: RefreshSchedule
+    _ db: Database, _ survey: HostSurvey, _ host: Int64, _ schedule: RefreshSchedule, at now: Date
 ) throws -> [Change] {
     let there = Dictionary(survey.baseFiles.map { ($0.name, $0) }) { first, _ in first }
     let surveyedAt = survey.surveyedAt.column
@@ -78,7 +78,8 @@ private func changes(
         """, [host])
     while let row = try rows.next() {
         let known: Double? = try row.at(3)
-        if let known, known > surveyedAt { continue }
+        // What lies in the future was written down by a clock that has been set back since.
+        if let known, known > surveyedAt, known <= now.column { continue }
         guard let file = BaseFileName(try row.at(2)).flatMap({ there[$0] }) else {
             if known != nil { changes.append(Change(image: try row.at(0), bytes: 0)) }
             continue

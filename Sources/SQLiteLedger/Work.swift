@@ -22,7 +22,7 @@ extension SQLiteLedger {
         }
     }
 
-    public func dueWork(at now: Date, excluding: Set<ImageID>, limit: Int) async throws(Failure)
+    public func dueWork(at now: Date, excluding: [ImageID: Int64], limit: Int) async throws(Failure)
         -> [WorkRow]
     {
         guard limit > 0 else { return [] }
@@ -35,7 +35,7 @@ extension SQLiteLedger {
                 """, [now.column])
             while due.count < limit, let row = try rows.next() {
                 let work = try WorkRow(row)
-                if !excluding.contains(work.image) { due.append(work) }
+                if work.generation > excluding[work.image] ?? .min { due.append(work) }
             }
             return due
         }
@@ -58,10 +58,20 @@ extension SQLiteLedger {
     }
 
     public func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool) async throws(Failure) {
+        let failures = isFailure ? 1 : 0
         try await write("put off the work on image \(row.image)", isSynced: false) { db in
             try db.run(
-                "UPDATE work SET due_at = ?, attempts = attempts + ?, cause = iif(cause = 'refresh', cause, ?), reason = ? WHERE image = ? AND generation <= ?",
-                [dueAt.column, isFailure ? 1 : 0, WorkCause.retry.rawValue, reason.bounded(), row.image.blob, row.generation])
+                """
+                INSERT INTO work (image, cause, generation, queued_at, due_at, attempts, reason) VALUES (?, iif(? = 'refresh', 'refresh', 'retry'), ?, ?, ?, ?, ?)
+                ON CONFLICT (image) DO UPDATE
+                SET due_at = excluded.due_at, attempts = work.attempts + ?, cause = iif(work.cause = 'refresh', work.cause, 'retry'), reason = excluded.reason
+                WHERE work.generation <= excluded.generation
+                """,
+                [
+                    row.image.blob, row.cause.rawValue, row.generation, row.queuedAt.column, dueAt.column, row.attempts + failures,
+                    reason.bounded(),
+                    failures,
+                ])
         }
     }
 

@@ -107,7 +107,7 @@ import Testing
         } else {
             #expect(await world.reconciler.reconcile(ids[0], cause: .resync) == .settled)
         }
-        let due = try await world.ledger.dueWork(at: world.clock.now.date, excluding: [], limit: 9)
+        let due = try await world.ledger.dueWork(at: world.clock.now.date, excluding: [:], limit: 9)
         #expect(Set(due.map(\.image)) == Set(ids[1...]))
         #expect(due.allSatisfy { $0.attempts == 0 })
     }
@@ -127,7 +127,7 @@ import Testing
         world.clock.advance(by: .seconds(600))
         #expect(try await world.refresher.refresh("dcn1-compute-1").missing == [id])
         #expect(try await world.states(of: id)["dcn1-compute-1"] == .failed)
-        let row = try #require(try await world.ledger.dueWork(at: world.clock.now.date, excluding: [], limit: 1).first)
+        let row = try #require(try await world.ledger.dueWork(at: world.clock.now.date, excluding: [:], limit: 1).first)
         #expect(row.cause == .refresh)
         // Host dcn2-compute-0 is away, and nobody waits for it.
         #expect(await world.reconciler.reconcile(id, cause: row.cause) == .settled)

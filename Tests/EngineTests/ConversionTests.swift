@@ -70,6 +70,27 @@ import Testing
         }
     }
 
+    /// A raw base file is none of the image's own bytes, whoever made it: in the next round nobody copies from it.
+    @Test(arguments: [true, false]) func aConvertedHostIsNoSourceOfTheImage(isNovas: Bool) async throws {
+        let image = Self.image(7)
+        let world = try await world(image, settings: SiteSettings(deliver: DeliverySettings(via: .proxy)))
+        await world.hosts.inject(.away, on: "dcn1-compute-2")
+        if isNovas {
+            for host in world.policy.value.fleet.hosts.dropLast() {
+                await world.hosts.makeNovaFirst(image.id, bytes: 100 << 20, on: host.name)
+            }
+        }
+        _ = await world.reconciler.reconcile(image.id, cause: .event)
+        await world.hosts.heal("dcn1-compute-2")
+        await world.surveyor.forget("dcn1-compute-2")
+        #expect(await world.reconciler.reconcile(image.id, cause: .event) == .settled)
+        #expect(await world.hosts.copies.filter { $0.host == "dcn1-compute-2" }.isEmpty)
+        for host in world.policy.value.fleet.hosts {
+            #expect(await world.hosts.bytes(of: image.id, on: host.name) == 100 << 20)
+            #expect(await world.hosts.temporaryBytes(on: host.name) == 0)
+        }
+    }
+
     @Test func aDiskThatIsTooLargeIsRefusedBeforeAByteIsMoved() async throws {
         let image = Self.image(3)
         let world = try await world(

@@ -50,7 +50,7 @@ private final class CrashingLedger: Ledger {
         try write()
         return try await real.request(images, cause: cause, at: now)
     }
-    func dueWork(at now: Date, excluding: Set<ImageID>, limit: Int) async throws(Failure) -> [WorkRow] {
+    func dueWork(at now: Date, excluding: [ImageID: Int64], limit: Int) async throws(Failure) -> [WorkRow] {
         try await real.dueWork(at: now, excluding: excluding, limit: limit)
     }
     func nextWorkDue() async throws(Failure) -> Date? { try await real.nextWorkDue() }

@@ -18,7 +18,7 @@ import Testing
             try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
             world.work.wake()
             try await eventually("the first round fails") {
-                try await world.ledger.dueWork(at: .distantFuture, excluding: [], limit: 1).first?.attempts == 1
+                try await world.ledger.dueWork(at: .distantFuture, excluding: [:], limit: 1).first?.attempts == 1
             }
             await world.hosts.heal("dcn1-compute-0")
             try await eventually("the second round succeeds") {
@@ -74,6 +74,71 @@ import Testing
         }
     }
 
+    /// Far more images than rounds at once go to a site behind a thin line; one for another site is not held up by them.
+    @Test func imagesThatWaitForASlowSiteHoldNobodyUp() async throws {
+        let world = try World(sites: 2, hostsPerSite: 1)
+        let (slow, count) = (HostName("dcn1-compute-0"), Limits().imagesInFlight + 40)
+        await world.hosts.setWAN(bytesPerSecond: 1)
+        for number in 1...count { await world.catalog.put(Samples.image(number, tags: ["precache:dcn1"])) }
+        await world.catalog.put(Samples.image(900, tags: ["precache:dcn2"]))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.loop.run() }
+            try await world.ledger.request((1...count).map(Samples.imageID), cause: .event, at: world.clock.now.date)
+            world.work.wake()
+            try await eventually("all of them are planned") { await world.loop.imagesInFlight == count }
+            try await world.ledger.request([Samples.imageID(900)], cause: .event, at: world.clock.now.date)
+            world.work.wake()
+            try await eventually("the other site's is on its way") {
+                try await world.states(of: Samples.imageID(900))["dcn2-compute-0"] == .caching
+            }
+            #expect(await world.holders(of: Samples.imageID(1)).isEmpty, "\(slow) is still at its first")
+            group.cancelAll()
+        }
+    }
+
+    @Test func anImageUnderWayIsLookedAtAgainForItsOtherSites() async throws {
+        let world = try World(sites: 2, hostsPerSite: 1, rules: World.rules)
+        await world.catalog.put(Samples.image(1, tags: ["precache:dcn1"]))
+        await world.hosts.setWAN(bytesPerSecond: 1)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.loop.run() }
+            try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
+            world.work.wake()
+            try await eventually("it is on its way") { await world.hosts.isReceiving(id, on: "dcn1-compute-0") }
+            await world.catalog.change(id) { $0.tags = ["precache:dcn1", "precache:dcn2"] }
+            await world.hosts.setWAN(bytesPerSecond: nil)
+            try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
+            world.work.wake()
+            try await eventually("the other site has it") { await world.holders(of: id) == ["dcn2-compute-0"] }
+            #expect(try await world.states(of: id)["dcn1-compute-0"] == .caching, "left to the round that is at work on it")
+            group.cancelAll()
+        }
+    }
+
+    /// What failed at one site is tried again while another takes its hours.
+    @Test func aRoundThatTakesHoursDoesNotHoldUpWhatFailedInIt() async throws {
+        let world = try World(sites: 2, hostsPerSite: 1)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.hosts.setWAN(bytesPerSecond: 1)
+        await world.hosts.inject(.away, on: "dcn2-compute-0")
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.loop.run() }
+            try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
+            world.work.wake()
+            try await eventually("one is on its way and one away") {
+                let isAway = try await world.states(of: id)["dcn2-compute-0"] == .failed
+                return await world.hosts.isReceiving(id, on: "dcn1-compute-0") && isAway
+            }
+            await world.hosts.heal("dcn2-compute-0")
+            await world.hosts.setWAN(bytesPerSecond: nil)
+            try await eventually("the other one has it") {
+                world.clock.advance(by: .seconds(5))
+                return await world.holders(of: id).contains("dcn2-compute-0")
+            }
+            group.cancelAll()
+        }
+    }
+
     @Test func whatIsWantedIsTouchedAheadOfItsTTLForEver() async throws {
         let world = try World(sites: 1, hostsPerSite: 2)
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
@@ -100,7 +165,7 @@ import Testing
         world.clock.advance(by: .seconds(60_000))
         #expect(try await world.refresher.refresh("dcn1-compute-0").touched == [id])
         #expect(try await world.refresher.refresh("dcn1-compute-1").missing == [id])
-        let row = try #require(try await world.ledger.dueWork(at: world.clock.now.date, excluding: [], limit: 1).first)
+        let row = try #require(try await world.ledger.dueWork(at: world.clock.now.date, excluding: [:], limit: 1).first)
         #expect(await world.reconciler.reconcile(row.image, cause: row.cause) == .settled)
         #expect(await world.holders(of: id).count == 2)
     }

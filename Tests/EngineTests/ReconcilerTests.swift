@@ -5,6 +5,23 @@ import Planning
 import Testing
 
 @Suite struct ReconcilerTests {
+    /// The decision stands in the ledger, and each host says why it does not get the bytes.
+    @Test(arguments: [Failure.Kind.permanent, .retriable]) func whatCannotBeLookedAtIsWrittenDown(kind: Failure.Kind) async throws {
+        let (world, id) = (try World(), Samples.imageID(1))
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.catalog.failBytes(with: Failure(kind, "Glance has no data of this image"))
+        guard case .again(_, let isPermanent) = await world.reconciler.reconcile(id, cause: .event) else {
+            Issue.record("it ended otherwise")
+            return
+        }
+        #expect(isPermanent == (kind == .permanent))
+        let records = try await world.ledger.placements(of: id)
+        #expect(records.count == 4)
+        if kind == .permanent {
+            #expect(records.allSatisfy { $0.lastError?.contains("Glance has no data") ?? false }, "\(records.map(\.lastError))")
+        }
+    }
+
     @Test func theLedgerTellsHowFarATransferIs() async throws {
         let world = try World(sites: 1, hostsPerSite: 1)
         let image = Samples.image(1, tags: ["golden"])

@@ -34,7 +34,7 @@ import Testing
     @discardableResult private func settle(_ world: World) async throws -> Set<ImageID> {
         var seen: Set<ImageID> = []
         while true {
-            let rows = try await world.ledger.dueWork(at: world.clock.now.date, excluding: [], limit: 10)
+            let rows = try await world.ledger.dueWork(at: world.clock.now.date, excluding: [:], limit: 10)
             guard let row = rows.first else { return seen }
             #expect(await world.reconciler.reconcile(row.image, cause: row.cause) == .settled)
             try await world.ledger.finish(row)
@@ -95,6 +95,17 @@ import Testing
         try await world.ledger.request([Samples.imageID(1)], cause: .event, at: world.clock.now.date)
         try await settle(world)
         #expect(try await wanted(world, 1) == [])
+    }
+
+    @Test func manyLooksAtOnceReadTheBookOnce() async throws {
+        let world = try World(rules: Self.newestTwo)
+        for number in 1...8 { await world.catalog.put(image(number)) }
+        await withTaskGroup(of: Void.self) { group in
+            for number in 1...8 {
+                group.addTask { _ = await world.reconciler.reconcile(Samples.imageID(number), cause: .event) }
+            }
+        }
+        #expect(await world.catalog.listings == 1)
     }
 
     @Test func aRuleKeepsAnImageForItsTimeAfterTheMatchBegan() async throws {

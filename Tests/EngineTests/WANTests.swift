@@ -100,7 +100,7 @@ import Testing
             world.work.wake()
             let opening = world.clock.now.date.addingTimeInterval(1800)
             try await eventually("it waits for the opening") { try await world.ledger.nextWorkDue() == opening }
-            let row = try await world.ledger.dueWork(at: opening, excluding: [], limit: 1).first
+            let row = try await world.ledger.dueWork(at: opening, excluding: [:], limit: 1).first
             #expect(row?.attempts == 0)
             try await eventually("it goes on by itself") {
                 world.clock.advance(by: .seconds(10))

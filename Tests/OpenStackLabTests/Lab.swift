@@ -64,7 +64,7 @@ struct Lab {
         let body = try JSONSerialization.data(
             withJSONObject: fields.merging(["disk_format": "raw", "container_format": "bare"]) { mine, _ in mine })
         let response = try await call(.post, glance + "/images", Array(body))
-        let facts = try ImageRecord.read(response.body)
+        let facts = try ImageRecord.read(response.body).facts
         if let bytes { try await call(.put, "\(glance)/images/\(facts.id)/file", bytes, type: "application/octet-stream") }
         return facts.id
     }

@@ -197,6 +197,53 @@ import Testing
     }
 
     /// Random trees, forks, deaths, hangs, rates and wrong bytes: everybody who is alive finishes, places are never exceeded, nobody waits for itself.
+    /// All places are held by hosts that failed once, and the next one to fetch still stands in the line for one.
+    @Test(arguments: 1...3) func theOneThatIsToFetchNeverWaitsForThoseThatWaitForIt(places: Int) {
+        var world = RelayWorld(hosts: 4)
+        world.placesInAll = places
+        world.glanceFails = true
+        world.run(for: 3)
+        world.glanceFails = false
+        world.run(for: 200)
+        #expect(world.published == 4 && world.violations.isEmpty, "\(world.ends) \(world.violations)")
+    }
+
+    @Test func whoeverCannotEvenBeginSaysNothingAboutItsSource() {
+        let choices: [HostName: [HostName]] = ["holder": [], "full-1": ["holder"], "full-2": ["holder"], "well": ["full-1", "holder"]]
+        let members = choices.sorted { $0.key < $1.key }.map {
+            Relay.Member($0.key, choices: $0.value, fallsBackToGlance: false, isHolder: $0.key == "holder")
+        }
+        var relay = Relay(members: members, bytes: 1 << 30, fanOut: 2, forks: 4)
+        var (actions, given) = (relay.begin(at: 0), [Relay.Action]())
+        for second in 1...60 where !relay.isOver {
+            for action in actions {
+                switch action {
+                case .enter(let host): given += relay.take(.entered(host), at: Double(second))
+                case .transfer("well", _, _): given += relay.take(.received("well"), at: Double(second))
+                case .transfer(let host, _, _): given += relay.take(.failed(host, Failure(.retriable, "no space")), at: Double(second))
+                case .publish(let host): given += relay.take(.published(host), at: Double(second))
+                case .abandon, .leave, .giveUp: break
+                }
+            }
+            actions = given + relay.take(.tick, at: Double(second))
+            given = []
+        }
+        #expect(relay.isOver && actions.contains(.leave("well")), "\(actions)")
+    }
+
+    @Test func whoeverWaitsForItsTurnAtTheRateLimitIsNoSeedThatHangs() {
+        var relay = Relay(
+            members: [Relay.Member("a", choices: []), Relay.Member("b", choices: ["a"])], bytes: 1 << 30, fanOut: 2, forks: 2)
+        _ = relay.begin(at: 0)
+        #expect(relay.take(.entered("a"), at: 0) == [.transfer("a", from: .glance, isGrowing: false)])
+        _ = relay.take(.waits("a"), at: 0)
+        for second in 1...600 { #expect(relay.take(.tick, at: Double(second)) == []) }
+        _ = relay.take(.proceeds("a"), at: 600)
+        var actions: [Relay.Action] = []
+        for second in 601...620 { actions += relay.take(.tick, at: Double(second)) }
+        #expect(actions.first == .abandon("a"), "silence after that is silence")
+    }
+
     /// The last five of 20,000 went wrong once: who had waited long gave up beside the first good copy, or fetched it once more each, and hosts that hang were asked
     /// in turn for ever.
     @Test(arguments: Array(0..<200) + [837, 1960, 4933, 9956, 13644]) func whateverHappensWhoeverIsAliveFinishes(seed: Int) {

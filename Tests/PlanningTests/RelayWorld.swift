@@ -48,6 +48,9 @@ struct RelayWorld {
     var cores: Double?
     /// What all hosts together can receive, as they share processors; unevenly, by their place in the order.
     var processorBytesPerSecond: Double?
+    /// Places that this relay shares with others; nil: as many as it wants.
+    var placesInAll: Int?
+    private var line: [HostName] = []
     /// From a host's last byte to the end of its transfer.
     var digestSeconds = 0.0
     private var stations: [HostName: Station]
@@ -215,9 +218,8 @@ struct RelayWorld {
         for action in actions {
             switch action {
             case .enter(let host):
-                if stations[host]?.hasPlace == true { violations.append("\(host) enters twice") }
-                stations[host]?.hasPlace = true
-                answers.append(.entered(host))
+                if stations[host]?.hasPlace == true || line.contains(host) { violations.append("\(host) enters twice") }
+                line.append(host)
             case .transfer(let host, let source, _):
                 if stations[host]?.hasPlace != true || stations[host]?.flow != nil {
                     violations.append("\(host) cannot begin a transfer now")
@@ -238,8 +240,14 @@ struct RelayWorld {
             case .leave(let host): stations[host]?.hasPlace = false
             case .giveUp(let host, _):
                 stations[host]?.hasPlace = false
+                line.removeAll { $0 == host }
                 ends[host] = (.gaveUp, now)
             }
+        }
+        while let host = line.first, stations.values.count(where: \.hasPlace) < placesInAll ?? .max {
+            stations[host]?.hasPlace = true
+            line.removeFirst()
+            answers.append(.entered(host))
         }
         let places = stations.values.count(where: \.hasPlace)
         mostPlaces = max(mostPlaces, places)

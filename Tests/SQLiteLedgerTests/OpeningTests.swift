@@ -27,7 +27,7 @@ import Testing
             let size = { try FileManager.default.attributesOfItem(atPath: directory + "/a.sqlite-wal")[.size] as? Int }
             #expect(try size() == 8 << 20)
             for number in 0..<300 { try await ledger.request([try image(number)], cause: .event, at: now) }
-            let rows = try await ledger.dueWork(at: now, excluding: [], limit: 200)
+            let rows = try await ledger.dueWork(at: now, excluding: [:], limit: 200)
             try await ledger.finish(rows)
             #expect(try await ledger.workCount() == 100)
             #expect(try size() == 8 << 20, "it is written from the start again after each checkpoint")
@@ -110,7 +110,7 @@ import Testing
             }
             try file.close()
             let failure = await #expect(throws: Failure.self) {
-                _ = try await open(path).dueWork(at: now, excluding: [], limit: 5000)
+                _ = try await open(path).dueWork(at: now, excluding: [:], limit: 5000)
             }
             #expect(failure?.description.contains("damaged") == true, "\(String(describing: failure))")
         }

@@ -6,8 +6,9 @@ public import ForecacheModel
 /// reached from another source where its parent dies, stands still, is slow or serves wrong bytes. Where the seed is lost, the host with the most bytes becomes
 /// the seed. Inputs tell what happened, in the past tense; the actions are to be obeyed, and each of them is answered by an input.
 ///
-/// Forks bound the hosts at work in all. A host asks for its place only once somebody serves it, and whoever is to fetch is chosen among those that have a
-/// place, so hosts that wait hold no place that somebody else needs: a site with more hosts than forks is served in waves.
+/// Forks bound the hosts at work in all. A host asks for its place only once somebody serves it, whoever is to fetch is chosen among those that have a
+/// place, and where it has none yet, those that have nothing to do give theirs back. So hosts that wait hold no place that somebody else needs, here or in
+/// another relay: a site with more hosts than forks is served in waves.
 ///
 /// Times are seconds on a clock of the caller's own.
 public struct Relay: Sendable {
@@ -19,6 +20,9 @@ public struct Relay: Sendable {
     public enum Input: Hashable, Sendable {
         /// The host has its place: its own turn and the forks.
         case entered(HostName)
+        /// Its fetch waits for others that fetch at the site's limited rate, and is no further than that; `proceeds` once it may.
+        case waits(HostName)
+        case proceeds(HostName)
         /// Its temporary exists and holds so many bytes: others may follow it.
         case began(HostName, bytes: Int64)
         case progressed(HostName, bytes: Int64)
@@ -47,7 +51,7 @@ public struct Relay: Sendable {
         case abandon(HostName)
         /// Verify and publish: `published` or `failed`.
         case publish(HostName)
-        /// The host is done, and gives up its place.
+        /// The host gives up its place: it is done, or waits as before it entered.
         case leave(HostName)
         /// The host is done for, and gives up its place if it has one.
         case giveUp(HostName, Failure)
@@ -184,6 +188,8 @@ public struct Relay: Sendable {
     private mutating func apply(_ input: Input, at now: Double) -> [Action] {
         switch input {
         case .entered(let host): update(host) { if $0.state == .entering { $0.state = .idle(until: now) } }
+        case .waits(let host): update(host) { $0.isInLine = true }
+        case .proceeds(let host): update(host) { $0.proceeds(at: now) }
         case .began(let host, let bytes), .progressed(let host, let bytes): return heard(host, bytes, at: now)
         case .received(let host): return received(host, at: now)
         case .found(let host), .published(let host): return ended(host, input)
@@ -245,6 +251,18 @@ public struct Relay: Sendable {
                 if let action = next(index, at: now) { actions.append(action) }
             case .waiting, .entering, .idle, .receiving, .publishing, .ended: break
             }
+        }
+        return actions + giveBackPlaces(at: now)
+    }
+
+    /// What the seed waits for in the line may be held by hosts that wait for the seed.
+    private mutating func giveBackPlaces(at now: Double) -> [Action] {
+        guard let seed, nodes[seed].state == .waiting || nodes[seed].state == .entering else { return [] }
+        var actions: [Action] = []
+        for index in nodes.indices {
+            guard case .idle(let until) = nodes[index].state, until <= now, !mayEnter(index, at: now) else { continue }
+            nodes[index].state = .waiting
+            actions.append(.leave(nodes[index].member.host))
         }
         return actions
     }

@@ -150,7 +150,8 @@ extension Relay {
         guard glanceIsOut == nil else { return nil }
         func worth(_ index: Int) -> (Int, Int, Int64, Int) {
             let node = nodes[index]
-            let isSilent = if case .receiving = node.state { now - node.lastHeard > patience.silentSeconds } else { false }
+            let isSilent =
+                if case .receiving = node.state { !node.isInLine && now - node.lastHeard > patience.silentSeconds } else { false }
             return (-node.fetchFailures - (isSilent ? 1 : 0), node.hasPlace && node.state != .entering ? 1 : 0, node.bytes, -index)
         }
         return nodes.indices.filter { canBegin($0) && isInNeed(nodes[$0]) && nodes[$0].mayFetch && !isLeaving($0) }
@@ -167,6 +168,7 @@ extension Relay {
     private mutating func replaceHungSeed(at now: Double) -> [Action] {
         guard let seed, nodes[seed].isFetching, seedSwitches < 3 else { return [] }
         let node = nodes[seed]
+        guard !node.isInLine else { return [] }
         let isStuck = node.bytes < bytes && now - node.lastGain > patience.stuckSeconds
         guard isStuck || now - node.lastHeard > patience.silentSeconds else { return [] }
         let others = nodes.indices.filter { $0 != seed && canBegin($0) && isInNeed(nodes[$0]) && nodes[$0].mayFetch }

@@ -41,7 +41,8 @@ extension Relay {
 
     private mutating func copyFailed(_ index: Int, from source: Int, _ failure: Failure, at now: Double) {
         nodes[index].shunned[source] = now + patience.shunnedSeconds
-        nodes[source].failuresAsSource += 1
+        // Whoever did not even begin says nothing about its source.
+        if nodes[index].wasHeard { nodes[source].failuresAsSource += 1 }
         if failure.kind == .permanent { nodes[index].canCopy = false }
         // A host that cannot copy may still fetch; one that failed often does where it alone seems to: else they choose one to fetch for all.
         let isTired = nodes[index].failures >= Self.mostFailures - 2 && (seed != nil || nodes.contains(where: isSound))

@@ -31,6 +31,8 @@ struct RelayNode: Sendable {
     var canCopy: Bool
     var lastGain = 0.0
     var lastHeard = 0.0
+    /// Its fetch has not begun, because others of the site fetch first: nothing can be heard of it.
+    var isInLine = false
     /// Whether it was heard of since its transfer began.
     private(set) var wasHeard = false
     /// Whether anything came since the first report of its transfer, which may tell of bytes that came from the source before.
@@ -95,6 +97,11 @@ struct RelayNode: Sendable {
         samples = []
         lonely = nil
         (wasHeard, hasGained) = (false, false)
+        proceeds(at: now)
+    }
+
+    mutating func proceeds(at now: Double) {
+        isInLine = false
         (lastGain, lastHeard) = (now, now)
     }
 
