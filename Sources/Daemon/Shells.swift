@@ -111,6 +111,7 @@ public struct Shells: Sendable {
         return SSHFleet(
             settings: SSHFleetSettings(
                 cacheDirectory: node.cacheDirectory, owner: node.owner, container: node.container, containerCLI: node.containerCLI,
+                novaConfiguration: node.novaConfiguration, caFile: node.caFile,
                 peer: PeerSettings(
                     user: peer.user, identity: peer.identity, port: peer.port, knownHosts: peer.knownHosts,
                     hostKeyChecking: peer.hostKeyChecking)),

@@ -1,7 +1,6 @@
 import Engine
 public import ForecacheModel
 import FoundationEssentials
-import Glibc
 import SQLiteLedger
 
 /// The ledger as `status` prints it, read from the file beside a running service or without one.
@@ -12,17 +11,8 @@ public struct StatusQuery: Sendable {
 
     /// Placements of the sites and roles that the call selects. Hosts that left the inventory are shown as well: their base files may still lie there.
     public func report() async throws(Refusal) -> StatusReport {
-        let path = setup.configuration.state
-        guard FileManager.default.fileExists(atPath: path) else {
-            // A directory that may not be entered hides the ledger that is in it.
-            if access(path, F_OK) != 0, errno == EACCES {
-                throw .failed(
-                    Failure(.permanent, "cannot look for ledger \(path): run as the user that owns its directory: permission denied"))
-            }
-            throw .failed(Failure(.permanent, "no ledger at \(path): 'forecache watch' makes it; check 'state' in the configuration"))
-        }
         do throws(Failure) {
-            let (ledger, now) = (try SQLiteLedger.reading(path: path), Date())
+            let (ledger, now) = (try SQLiteLedger.reading(path: setup.configuration.state), Date())
             var images: [StatusImage] = []
             var last: ImageID?
             repeat {

@@ -38,6 +38,17 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
 
     public typealias Report = @Sendable (ExecutionReport) -> Void
 
+    /// Who hears of an execution.
+    struct Listener: Sendable {
+        let report: Report
+        let settled: @Sendable (Outcome) async -> Void
+
+        func ended(_ outcome: Outcome) async {
+            await settled(outcome)
+            report(.ended(outcome))
+        }
+    }
+
     /// One outcome a step. `report` hears of each start, progress and outcome as it happens; `settled` is awaited with the outcome
     /// of each step that was not at rest as it ends, so that it is on disk even if the process dies before the plan ends; `waits` is told true whenever all
     /// that is left waits for the turns of its sites, and false when that is over.
@@ -45,14 +56,14 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         _ plan: Plan, fleet: Fleet, report: @escaping Report = { _ in }, settled: @escaping @Sendable (Outcome) async -> Void = { _ in },
         waits: @escaping @Sendable (Bool) async -> Void = { _ in }
     ) async -> [Outcome] {
-        let turns = SiteTurns(sites: plan.sites.count, tell: waits)
+        let (turns, listener) = (SiteTurns(sites: plan.sites.count, tell: waits), Listener(report: report, settled: settled))
         return await withTaskGroup(of: [Outcome].self) { group in
             for site in plan.sites {
                 group.addTask {
                     let outcomes =
                         site.via == .novaAPI
-                        ? await throughNova(site, of: plan, fleet: fleet, report: report, settled: settled)
-                        : await inTurn(site, of: plan.image, fleet: fleet, turns, report: report, settled: settled)
+                        ? await throughNova(site, of: plan, fleet: fleet, listener)
+                        : await inTurn(site, of: plan.image, fleet: fleet, turns, listener)
                     await turns.ended()
                     return outcomes
                 }
@@ -63,53 +74,50 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
 
     /// What Nova is to do is one request for all hosts of the site; it has bounds of its own.
     private func throughNova(
-        _ site: SitePlan, of plan: Plan, fleet: Fleet, report: @escaping Report, settled: @escaping @Sendable (Outcome) async -> Void
+        _ site: SitePlan, of plan: Plan, fleet: Fleet, _ listener: Listener
     ) async -> [Outcome] {
         var (resting, asking) = (site, site)
         resting.steps.removeAll { !$0.isAtRest }
         asking.steps.removeAll(where: \.isAtRest)
-        let outcomes = await execute(resting, of: plan.image, fleet: fleet, report: report, settled: settled)
+        let outcomes = await execute(resting, of: plan.image, fleet: fleet, listener)
         guard !asking.steps.isEmpty else { return outcomes }
-        for step in asking.steps { report(.started(image: plan.image.id, host: step.host)) }
-        let ended: @Sendable (Outcome) async -> Void = { outcome in
-            await settled(outcome)
-            report(.ended(outcome))
+        for step in asking.steps { listener.report(.started(image: plan.image.id, host: step.host)) }
+        if let nova {
+            return outcomes + (await nova.cache(asking, of: plan.image, wanted: plan.wanted, fleet: fleet, settle: listener.ended))
         }
-        if let nova { return outcomes + (await nova.cache(asking, of: plan.image, wanted: plan.wanted, fleet: fleet, settle: ended)) }
         let deaf = asking.steps.map {
             StepWork(image: plan.image, site: site, step: $0, fleet: fleet)
                 .outcome(.failed, reason: NovaCaching<C>.notConfigured, failure: .permanent)
         }
-        for outcome in deaf { await ended(outcome) }
+        for outcome in deaf { await listener.ended(outcome) }
         return outcomes + deaf
     }
 
     /// An image whose bytes go to the site waits for its turn there, higher priority first; touches move nothing and wait for nobody.
     private func inTurn(
-        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, _ turns: SiteTurns, report: @escaping Report,
-        settled: @escaping @Sendable (Outcome) async -> Void
+        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, _ turns: SiteTurns, _ listener: Listener
     ) async -> [Outcome] {
-        guard site.movesBytes else { return await execute(site, of: image, fleet: fleet, report: report, settled: settled) }
+        guard site.movesBytes else { return await execute(site, of: image, fleet: fleet, listener) }
         let line = await images.forks(of: site.site, count: imagesPerSite)
         let waits = line.isFull
         if waits { await turns.waits() }
         do throws(Failure) {
             return try await line.run(priority: site.priority) { () async throws(Failure) in
                 if waits { await turns.proceeds() }
-                return await execute(site, of: image, fleet: fleet, report: report, settled: settled)
+                return await execute(site, of: image, fleet: fleet, listener)
             }
         } catch {
             // Told to stop before its turn: each step says so by itself.
             if waits { await turns.proceeds() }
-            return await execute(site, of: image, fleet: fleet, report: report, settled: settled)
+            return await execute(site, of: image, fleet: fleet, listener)
         }
     }
 
     func execute(
-        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, report: @escaping Report, settled: @escaping @Sendable (Outcome) async -> Void
+        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, _ listener: Listener
     ) async -> [Outcome] {
         if site.isRelayed, image.sizeBytes != nil, image.digest != nil {
-            return await relay(site, of: image, fleet: fleet, report: report, settled: settled)
+            return await relay(site, of: image, fleet: fleet, listener)
         }
         let arrivals = Arrivals()
         let atSite = await forks(ofSite: site)
@@ -117,10 +125,9 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         let outcomes = await withTaskGroup(of: Outcome.self) { group in
             for work in works {
                 group.addTask {
-                    let outcome = await run(work, arrivals: arrivals, atSite: atSite, report: report)
+                    let outcome = await run(work, arrivals: arrivals, atSite: atSite, report: listener.report)
                     await arrivals.settle(outcome)
-                    if !work.step.isAtRest { await settled(outcome) }
-                    report(.ended(outcome))
+                    if work.step.isAtRest { listener.report(.ended(outcome)) } else { await listener.ended(outcome) }
                     return outcome
                 }
             }

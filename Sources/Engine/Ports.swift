@@ -42,17 +42,12 @@ public protocol NotificationSource: Sendable {
 public struct DownloadGrant: Sendable {
     public var url: String
     public var token: Secret
-    public var expiresAt: Date
-    /// PEM file that the *host* checks the server with; nil means the host's own store.
-    public var caFileOnHost: String?
     /// True where the operator switched verification off (`insecure` in clouds.yaml).
     public var isInsecure: Bool
 
-    public init(url: String, token: Secret, expiresAt: Date, caFileOnHost: String? = nil, isInsecure: Bool = false) {
+    public init(url: String, token: Secret, isInsecure: Bool = false) {
         self.url = url
         self.token = token
-        self.expiresAt = expiresAt
-        self.caFileOnHost = caFileOnHost
         self.isInsecure = isInsecure
     }
 }

@@ -9,7 +9,8 @@ struct ProgressNotes: Sendable {
     private let news: AsyncStream<(HostName, TransferProgress)>
     private let told: AsyncStream<(HostName, TransferProgress)>.Continuation
 
-    init() { (news, told) = AsyncStream.makeStream() }
+    /// Only the newest counts: where the ledger is slow, older ones go.
+    init() { (news, told) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256)) }
 
     func take(_ report: ExecutionReport) {
         guard case .progress(_, let host, let source, let bytes, let total) = report else { return }

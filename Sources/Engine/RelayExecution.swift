@@ -7,14 +7,14 @@ import Synchronization
 extension PlanExecutor {
     /// A site whose hosts copy from each other while they receive: a `Relay` decides, and this obeys it. Steps that move no bytes are done beside it.
     func relay(
-        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, report: @escaping Report, settled: @escaping @Sendable (Outcome) async -> Void
+        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, _ listener: Listener
     ) async -> [Outcome] {
         var others = site
         others.steps.removeAll(where: \.movesBytes)
         let (atSite, rest) = (await forks(ofSite: site), others)
-        async let beside = execute(rest, of: image, fleet: fleet, report: report, settled: settled)
+        async let beside = execute(rest, of: image, fleet: fleet, listener)
         let works = site.steps.filter(\.movesBytes).map { StepWork(image: image, site: site, step: $0, fleet: fleet) }
-        let run = RelayRun(executor: self, works: works, atSite: atSite, report: report, settled: settled)
+        let run = RelayRun(executor: self, works: works, atSite: atSite, listener: listener)
         let outcomes = await run.run(
             Relay(
                 members: site.relayMembers(fleet), bytes: image.sizeBytes ?? 0, fanOut: site.deliver.fanOut ?? Relay.defaultFanOut,
@@ -29,8 +29,7 @@ private struct RelayRun<C: Clock>: Sendable where C.Instant == WallInstant {
     let executor: PlanExecutor<C>
     let works: [StepWork]
     let atSite: Forks
-    let report: PlanExecutor<C>.Report
-    let settled: @Sendable (Outcome) async -> Void
+    let listener: PlanExecutor<C>.Listener
 
     private var clock: C { executor.clock }
 
@@ -81,20 +80,20 @@ private struct RelayRun<C: Clock>: Sendable where C.Instant == WallInstant {
                     case .leave(let host): desks.removeValue(forKey: host)?.close()
                     case .giveUp(let host, let failure):
                         desks.removeValue(forKey: host)?.close()
-                        if let outcome = ledger.gaveUp(host, failure, at: clock.now) { group.addTask { await settle(outcome) } }
+                        if let outcome = ledger.gaveUp(host, failure, at: clock.now) { group.addTask { await listener.ended(outcome) } }
                     }
                 }
             }
             obey(machine.begin(at: 0))
             while !machine.isOver, let piece = await next(of: news) {
-                if let outcome = ledger.take(piece, at: clock.now) { group.addTask { await settle(outcome) } }
+                if let outcome = ledger.take(piece, at: clock.now) { group.addTask { await listener.ended(outcome) } }
                 if case .failed(let host, let failure) = piece.input {
                     executor.logger.info("transfer failed", metadata: metadata(host, ["reason": "\(failure)"]))
                 }
                 obey(machine.take(piece.input, at: started.duration(to: clock.now).seconds))
             }
             for desk in desks.values { desk.close() }
-            for outcome in ledger.stopped(at: clock.now) { group.addTask { await settle(outcome) } }
+            for outcome in ledger.stopped(at: clock.now) { group.addTask { await listener.ended(outcome) } }
         }
         return ledger.outcomes
     }
@@ -110,11 +109,6 @@ private struct RelayRun<C: Clock>: Sendable where C.Instant == WallInstant {
         return image.merging(["host": "\(host)"]) { $1 }.merging(more) { $1 }
     }
 
-    private func settle(_ outcome: Outcome) async {
-        await settled(outcome)
-        report(.ended(outcome))
-    }
-
     // MARK: - One host
 
     /// The host's own turn, its site's forks and the forks in all, held until the relay lets go of the host.
@@ -125,7 +119,7 @@ private struct RelayRun<C: Clock>: Sendable where C.Instant == WallInstant {
             try await executor.transfers.forks(of: name, count: 1).run(priority: priority) { () async throws(Failure) in
                 try await atSite.run(priority: priority) { () async throws(Failure) in
                     try await executor.forks.run(priority: priority) { () async throws(Failure) in
-                        report(.started(image: work.image.id, host: name))
+                        listener.report(.started(image: work.image.id, host: name))
                         feed.yield(RelayNews(.entered(name)))
                         for await order in orders {
                             switch order {
@@ -175,7 +169,7 @@ private struct RelayRun<C: Clock>: Sendable where C.Instant == WallInstant {
         _ work: StepWork, _ host: Host, _ source: Relay.Source, _ isGrowing: Bool, _ feed: AsyncStream<RelayNews>.Continuation
     ) async -> RelayNews {
         let hasBegun = Mutex(false)
-        let tell = work.progress(from: source.text, report)
+        let tell = work.progress(from: source.text, listener.report)
         let progress: Progress = { [name = host.name] bytes in
             let isFirst = hasBegun.withLock { known in
                 defer { known = true }

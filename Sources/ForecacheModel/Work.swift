@@ -3,7 +3,6 @@ public import FoundationEssentials
 /// Why an image is to be looked at again.
 public enum WorkCause: String, Hashable, Sendable, Codable {
     case event, resync, retry, refresh, reload
-    case byHand = "by-hand"
 }
 
 /// A committed intent: "look at this image again". At most one row an image; asking again while it is being worked on raises `generation`.

@@ -50,6 +50,6 @@ public actor ScriptedCatalog: ImageCatalog {
 
     public func download(of id: ImageID, endpoint: String?, refused: Secret?) async throws(Failure) -> DownloadGrant {
         if let failure { throw failure }
-        return DownloadGrant(url: "\(endpoint ?? "http://glance")/v2/images/\(id)/file", token: Secret("token"), expiresAt: .distantFuture)
+        return DownloadGrant(url: "\(endpoint ?? "http://glance")/v2/images/\(id)/file", token: Secret("token"))
     }
 }

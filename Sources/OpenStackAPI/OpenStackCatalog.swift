@@ -8,10 +8,7 @@ import Synchronization
 ///
 /// Source: Glance's api-ref v2, "List images", "Show image", "Download binary image data".
 public final class OpenStackCatalog: ImageCatalog {
-    let credentials: Credentials
-    let http: HTTPClient
-    let keystone: Keystone
-    let logger: Logger
+    let glance: ServiceClient
     private let pageSize: Int
     /// Images whose digest was complained of: each is asked for many times.
     private let told = Mutex<Set<ImageID>>([])
@@ -36,11 +33,15 @@ public final class OpenStackCatalog: ImageCatalog {
         let tls = TLSOptions(
             caFile: credentials.caFile, certificateFile: credentials.certificateFile, keyFile: credentials.keyFile,
             isInsecure: credentials.isInsecure)
-        self.credentials = credentials
-        self.logger = logger
+        let http = try HTTPClient(tls: tls, deadlines: deadlines)
+        glance = ServiceClient(
+            name: "Glance",
+            root: { token throws(Failure) in
+                if let endpoint = credentials.imageEndpoint { return ServiceURL.glanceV2(endpoint) }
+                return ServiceURL.glanceV2(try token.catalog.imageEndpoint(credentials))
+            },
+            credentials: credentials, http: http, keystone: Keystone(credentials: credentials, http: http, now: now), logger: logger)
         self.pageSize = pageSize
-        http = try HTTPClient(tls: tls, deadlines: deadlines)
-        keystone = Keystone(credentials: credentials, http: http, now: now)
         if credentials.isInsecure { logger.warning("certificates are not checked", metadata: ["source": "\(credentials.source)"]) }
     }
 
@@ -60,7 +61,7 @@ public final class OpenStackCatalog: ImageCatalog {
             let metadata: Logger.Metadata = [
                 "image": "\(id)", "reason": "\(problem)", "instead": "\(record.facts.digest == nil ? "none" : "md5")",
             ]
-            logger.warning("Glance's digest of the image cannot be checked", metadata: metadata)
+            glance.logger.warning("Glance's digest of the image cannot be checked", metadata: metadata)
         }
         return record.facts
     }
@@ -78,18 +79,21 @@ public final class OpenStackCatalog: ImageCatalog {
     }
 
     public func download(of id: ImageID, endpoint: String?, refused: Secret?) async throws(Failure) -> DownloadGrant {
-        let token = try await keystone.token(lastingSeconds: Self.downloadTokenSeconds, refused: refused)
-        let root = if let endpoint { ServiceURL.glanceV2(endpoint) } else { try glanceRoot(token) }
+        let token = try await glance.keystone.token(lastingSeconds: Self.downloadTokenSeconds, refused: refused)
+        let root = if let endpoint { ServiceURL.glanceV2(endpoint) } else { try glance.root(token) }
         guard ServiceURL.origin(of: root) != nil else {
             let shown = Printable.text(Array(ServiceURL.withoutQuery(root).utf8), limit: 200)
             throw Failure(.permanent, "image \(id): Glance's address '\(shown)' is not an http or https URL; check `glance:` of the site")
         }
         let url = "\(root)/images/\(id)/file"
-        return DownloadGrant(url: url, token: token.text, expiresAt: token.expiresAt, isInsecure: credentials.isInsecure)
+        return DownloadGrant(url: url, token: token.text, isInsecure: glance.credentials.isInsecure)
     }
 
     public func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] {
-        let (request, response) = try await get("/images/\(id)/file", range: range)
+        // The last position counts (RFC 9110, 14.1.2). A byte too many is enough to know that it is not the range; of an error's page, what is shown.
+        let (request, response) = try await glance.send(
+            .get, "/images/\(id)/file", headers: [.init("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)")],
+            beginning: max(4096, range.count + 1))
         // A server that does not know ranges sends everything: useful only where everything was asked for.
         let isWhole = response.status == 200 && range.lowerBound == 0 && response.body.count <= range.count
         guard response.status == 206 || isWhole else {
@@ -111,9 +115,9 @@ public final class OpenStackCatalog: ImageCatalog {
     public func ping() async throws(Failure) -> (glanceURL: String, glanceVersion: String) {
         let (request, response) = try await get("/images?limit=1")
         try accept(request, response)
-        let root = try await glanceRoot(keystone.token())
+        let root = try await glance.root(glance.keystone.token())
         let versions = HTTPRequest(service: "Glance", url: String(root.dropLast(3)) + "/versions")
-        return (root, GlanceVersions.current(try await http.send(versions).body) ?? "unknown")
+        return (root, GlanceVersions.current(try await glance.http.send(versions).body) ?? "unknown")
     }
 
     // MARK: - Pages
@@ -124,7 +128,7 @@ public final class OpenStackCatalog: ImageCatalog {
         var seen: Set<String> = []
         while let current = query {
             guard seen.insert(current).inserted, seen.count <= Self.mostPages, found.count <= Self.mostImages else {
-                let what = "\(credentials.source): Glance's list of images does not end (\(found.count) so far)"
+                let what = "\(glance.credentials.source): Glance's list of images does not end (\(found.count) so far)"
                 throw Failure(.permanent, "\(what); check Glance and any proxy before it")
             }
             let (request, response) = try await get("/images?\(current)")
@@ -139,7 +143,7 @@ public final class OpenStackCatalog: ImageCatalog {
                 let what = "\(request.name): the answer is not a list of images; is Glance's endpoint right?"
                 throw Failure(.permanent, what, cause: error.description)
             }
-            for reason in page.refused { logger.warning("image record not understood", metadata: ["reason": "\(reason)"]) }
+            for reason in page.refused { glance.logger.warning("image record not understood", metadata: ["reason": "\(reason)"]) }
             found += page.images
             query = if let next = page.next { try nextQuery(next, after: request) } else { nil }
         }
@@ -160,51 +164,12 @@ public final class OpenStackCatalog: ImageCatalog {
 
     // MARK: - Asking Glance
 
-    /// GET below Glance's v2 root. A token that Glance does not take is renewed once.
-    private func get(_ path: String, range: Range<Int64>? = nil) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
-        let token = try await keystone.token()
-        let first = try await get(path, range, token)
-        guard first.1.status == 401 else { return first }
-        logger.info("token refused, renewing", metadata: ["url": "\(ServiceURL.withoutQuery(first.0.url))"])
-        return try await get(path, range, keystone.token(refused: token.text))
-    }
-
-    private func get(_ path: String, _ range: Range<Int64>?, _ token: Token) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
-        var headers = [HTTPRequest.Header("X-Auth-Token", token.text)]
-        // Bytes of an image: the last position counts (RFC 9110, 14.1.2). Everything else is JSON.
-        headers.append(
-            range.map { HTTPRequest.Header("Range", "bytes=\($0.lowerBound)-\($0.upperBound - 1)") } ?? .init("Accept", "application/json"))
-        var request = HTTPRequest(service: "Glance", url: try glanceRoot(token) + path, headers: headers)
-        if let range {
-            // A byte too many is enough to know that it is not the range; of an error's page, what is shown.
-            request.mostAnswerBytes = max(4096, range.count + 1)
-            request.isBeginningEnough = true
-        }
-        let response = try await http.send(request)
-        logger.debug("asked Glance", metadata: ["url": "\(ServiceURL.withoutQuery(request.url))", "status": "\(response.status)"])
-        return (request, response)
-    }
-
-    private func glanceRoot(_ token: Token) throws(Failure) -> String {
-        if let endpoint = credentials.imageEndpoint { return ServiceURL.glanceV2(endpoint) }
-        return ServiceURL.glanceV2(try token.catalog.imageEndpoint(credentials))
+    private func get(_ path: String) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
+        try await glance.send(.get, path, headers: [.init("Accept", "application/json")])
     }
 
     private func accept(_ request: HTTPRequest, _ response: HTTPResponse) throws(Failure) {
-        let tokens = request.headers.filter { $0.name == "X-Auth-Token" }.map(\.value)
-        let came = "answered \(response.status) \(response.excerpt(hiding: tokens))"
-        switch response.status {
-        case 200: return
-        case 401:
-            throw Failure(
-                .permanent, "\(request.name): Glance refuses a fresh token; check Glance's [keystone_authtoken] and the clocks", cause: came
-            )
-        case 403:
-            throw Failure(.permanent, "\(request.name): Glance forbids it; check the roles of \(credentials.source)", cause: came)
-        case 404: throw Failure(.permanent, "\(request.name): not there; check Glance's endpoint in the catalog", cause: came)
-        case 429, 500...: throw Failure(.retriable, "\(request.name): Glance cannot answer now; is Glance healthy?", cause: came)
-        default: throw Failure(.permanent, "\(request.name): an answer we cannot use; check Glance's endpoint in the catalog", cause: came)
-        }
+        guard response.status == 200 else { throw glance.failure(request, response) }
     }
 }
 

@@ -3,44 +3,56 @@ import Logging
 
 /// Requests to one service of Keystone's catalog, with the sign-in that all services share.
 struct ServiceClient: Sendable {
-    /// As the catalog has it: `compute`.
-    let type: String
     /// What messages call it: "Nova".
     let name: String
-    /// The API's root from the catalog's endpoint.
-    let root: @Sendable (String) -> String
+    /// The API's root.
+    let root: @Sendable (Token) throws(Failure) -> String
     let credentials: Credentials
     let http: HTTPClient
     let keystone: Keystone
     let logger: Logger
 
+    /// `type` as Keystone's catalog has it: `compute`. `root`: the API's from the endpoint that the catalog names.
     init(type: String, name: String, sharing catalog: OpenStackCatalog, root: @escaping @Sendable (String) -> String) {
-        self.type = type
-        self.name = name
-        self.root = root
-        credentials = catalog.credentials
-        http = catalog.http
-        keystone = catalog.keystone
-        logger = catalog.logger
+        let glance = catalog.glance
+        self.init(
+            name: name,
+            root: { [credentials = glance.credentials] token throws(Failure) in
+                root(try token.catalog.endpoint(of: type, called: name, credentials))
+            },
+            credentials: glance.credentials, http: glance.http, keystone: glance.keystone, logger: glance.logger)
     }
 
-    /// The answer, whatever its status. A token that is not taken is renewed once.
+    init(
+        name: String, root: @escaping @Sendable (Token) throws(Failure) -> String, credentials: Credentials, http: HTTPClient,
+        keystone: Keystone,
+        logger: Logger
+    ) {
+        self.name = name
+        self.root = root
+        self.credentials = credentials
+        self.http = http
+        self.keystone = keystone
+        self.logger = logger
+    }
+
+    /// The answer, whatever its status. A token that is not taken is renewed once. `beginning`: of a longer answer only so many bytes are wanted.
     func send(
-        _ method: HTTPRequest.Method = .get, _ path: String, headers: [HTTPRequest.Header], body: [UInt8]? = nil
+        _ method: HTTPRequest.Method, _ path: String, headers: [HTTPRequest.Header], body: [UInt8]? = nil, beginning: Int? = nil
     ) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
         let token = try await keystone.token()
-        let first = try await send(method, path, headers, body, token)
+        let first = try await send(method, path, headers, body, beginning, token)
         guard first.1.status == 401 else { return first }
         logger.info("token refused, renewing", metadata: ["url": "\(ServiceURL.withoutQuery(first.0.url))"])
-        return try await send(method, path, headers, body, keystone.token(refused: token.text))
+        return try await send(method, path, headers, body, beginning, keystone.token(refused: token.text))
     }
 
     private func send(
-        _ method: HTTPRequest.Method, _ path: String, _ headers: [HTTPRequest.Header], _ body: [UInt8]?, _ token: Token
+        _ method: HTTPRequest.Method, _ path: String, _ headers: [HTTPRequest.Header], _ body: [UInt8]?, _ beginning: Int?, _ token: Token
     ) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
-        let endpoint = root(try token.catalog.endpoint(of: type, called: name, credentials))
-        let request = HTTPRequest(
-            method: method, service: name, url: endpoint + path, headers: [.init("X-Auth-Token", token.text)] + headers, body: body)
+        var request = HTTPRequest(
+            method: method, service: name, url: try root(token) + path, headers: [.init("X-Auth-Token", token.text)] + headers, body: body)
+        if let beginning { (request.mostAnswerBytes, request.isBeginningEnough) = (beginning, true) }
         let response = try await http.send(request)
         logger.debug("asked \(name)", metadata: ["url": "\(ServiceURL.withoutQuery(request.url))", "status": "\(response.status)"])
         return (request, response)

@@ -2,6 +2,7 @@ public import Engine
 public import ForecacheModel
 import Foundation
 import GRDB
+import Glibc
 public import Planning
 
 /// The ledger in one SQLite file: intents, placements, hosts, the history of outcomes, odd messages. Any number of tasks may call it; SQLite writes one
@@ -59,11 +60,12 @@ public final class SQLiteLedger: Ledger {
 
     /// For `status` and its like: works beside a running service, changes nothing; every writing method throws.
     public static func reading(path: String) throws(Failure) -> SQLiteLedger {
-        guard FileManager.default.fileExists(atPath: path) else {
-            throw Failure(
-                .permanent,
-                "no ledger at \(path): start `forecache watch` or name the right file with `state:` in the configuration"
-            )
+        guard Glibc.access(path, F_OK) == 0 else {
+            // A directory that may not be entered hides the ledger that is in it.
+            guard errno != EACCES else {
+                throw Failure(.permanent, "cannot look for ledger \(path): run as the user that owns its directory: permission denied")
+            }
+            throw Failure(.permanent, "no ledger at \(path): 'forecache watch' makes it; check 'state' in the configuration")
         }
         let queue = try translated("read it", path) {
             try LedgerFile.check(path)

@@ -37,7 +37,9 @@ struct NodeFailure {
         case "forbidden" where error.status == 401: (.retriable, "Glance refused the token; the next try gets a new one")
         case "forbidden": (.permanent, "our project may not download this image: check its visibility and members, and Glance's policy")
         case "http": http(error.status ?? 0)
-        case "network": (.retriable, "check the way from \(host.name) to the address, its firewall, CA bundle and proxy settings")
+        case "network": (.retriable, "check the way from \(host.name) to the address, its firewall and proxy settings")
+        case "untrusted":
+            (.permanent, "name the CA that signed Glance's certificate as node.cacert, a file on the hosts, or put it into their own store")
         case "too_long": (.permanent, "the bytes are not those of the image's record; was its data replaced?")
         case "truncated": (.retriable, "the next try goes on where this one ended")
         case "digest_mismatch":

@@ -17,13 +17,11 @@ final class NodeOperations {
     }
 
     func survey(_ host: Host) async throws(Failure) -> HostSurvey {
-        let input = try NodeCommand.input(["cache_dir": settings.cacheDirectory], container, host: host)
-        let configurations = try settings.novaConfigurations.map { path throws(Failure) in
-            try NodeCommand.input(["nova_conf": path], host: host).dropLast(2)
-        }
+        let input = try NodeCommand.input(
+            ["cache_dir": settings.cacheDirectory, "nova_conf": settings.novaConfiguration], container, host: host)
         var assembly = SurveyAssembly(host: host.name)
         let done = try await run(
-            .survey, configurations.flatMap { $0 } + input, on: host, deadlineSeconds: limits.commandSeconds,
+            .survey, input, on: host, deadlineSeconds: limits.commandSeconds,
             started: { assembly.sentAt = Date() }, handle: { assembly.take($0, at: Date()) })
         guard let survey = assembly.survey, survey.baseFiles.count == done.baseFiles ?? -1 else {
             throw Failure(.retriable, "survey on \(host.name) (\(host.address)): lines of the report are missing; try again")
@@ -38,7 +36,7 @@ final class NodeOperations {
             baseFile(request), room(request), patience(host),
             [
                 "url": grant.url, "token": grant.token.reveal(),
-                "cacert": grant.caFileOnHost, "insecure": grant.isInsecure ? "1" : "0",
+                "cacert": settings.caFile, "insecure": grant.isInsecure ? "1" : "0",
                 "rate_limit": request.rateLimit.map { String($0) },
                 "streams": String(request.streams ?? (request.rateLimit == nil ? Self.streamsOnTrial : 1)),
                 "trial": request.streams == nil ? "1" : "0",
@@ -151,7 +149,7 @@ final class NodeOperations {
 
     private func baseFile(_ request: BaseFileRequest) -> KeyValuePairs<String, String?> {
         [
-            "cache_dir": settings.cacheDirectory, "owner": settings.owner, "mode": settings.mode,
+            "cache_dir": settings.cacheDirectory, "owner": settings.owner,
             "name": BaseFileName(of: request.image).text,
             "size": String(request.bytes), "algo": request.digest.algorithm.rawValue, "digest": request.digest.hex,
         ]

@@ -7,14 +7,14 @@ public struct SSHFleetSettings: Sendable {
     public var cacheDirectory: String
     /// `uid:gid` of base files, as Nova's own.
     public var owner: String
-    /// Octal mode of base files.
-    public var mode: String
     /// The container that copies run in; nil: on the node itself.
     public var container: String?
     /// `podman`, `docker` or a path.
     public var containerCLI: String
-    /// Where nova.conf may be on a node, the first readable one wins; empty: the usual places.
-    public var novaConfigurations: [String]
+    /// Nova's configuration on the nodes; nil: the first of the usual places that is readable.
+    public var novaConfiguration: String?
+    /// PEM file on the nodes that Glance's certificate is checked with; nil: their own store.
+    public var caFile: String?
     public var peer: PeerSettings
     /// Unlocks encrypted identity files.
     public var passphrase: Secret?
@@ -23,17 +23,17 @@ public struct SSHFleetSettings: Sendable {
 
     /// Without a value the last two are `FORECACHE_SSH_PASSPHRASE` and `SSH_AUTH_SOCK` of the environment.
     public init(
-        cacheDirectory: String = "/var/lib/nova/instances/_base", owner: String = "42436:42436", mode: String = "0644",
-        container: String? = "nova_compute", containerCLI: String = "podman", novaConfigurations: [String] = [],
+        cacheDirectory: String = "/var/lib/nova/instances/_base", owner: String = "42436:42436",
+        container: String? = "nova_compute", containerCLI: String = "podman", novaConfiguration: String? = nil, caFile: String? = nil,
         peer: PeerSettings = PeerSettings(),
         passphrase: Secret? = nil, agentSocket: String? = nil
     ) {
         self.cacheDirectory = cacheDirectory
         self.owner = owner
-        self.mode = mode
         self.container = container
         self.containerCLI = containerCLI
-        self.novaConfigurations = novaConfigurations
+        self.novaConfiguration = novaConfiguration
+        self.caFile = caFile
         self.peer = peer
         let environment = ProcessInfo.processInfo.environment
         self.passphrase = passphrase ?? environment["FORECACHE_SSH_PASSPHRASE"].map { Secret($0) }

@@ -69,7 +69,7 @@ struct WANBench {
         var request = request
         request.streams = streams
         let url = "http://127.0.0.1:\(try number(in: "port"))/image"
-        let grant = DownloadGrant(url: url, token: Secret(""), expiresAt: .distantFuture)
+        let grant = DownloadGrant(url: url, token: Secret(""))
         let before = try number(in: "port.sent")
         let started = ContinuousClock.now
         let moved = try await fleet.fetch(request, with: grant, on: host) { _ in }

@@ -76,7 +76,7 @@ import Testing
             refresh: { at: 25% }
             resync: 5m
             ssh: { user: u, port: 2200, identity: [~/k], known_hosts: kh, host_key_checking: accept-new, become: none, connect_timeout: 3s, jump: "b@h:1" }
-            node: { cache_dir: /c, owner: "1:2", container: none, container_cli: docker, format: original }
+            node: { cache_dir: /c, owner: "1:2", container: none, container_cli: docker, nova_conf: /n.conf, cacert: /ca.pem, format: original }
             peer: { user: m, identity: /i, port: 1, network: tenant, known_hosts: /kh, host_key_checking: off }
             state: state.sqlite
             status: { listen: "[::1]:1" }
@@ -104,6 +104,7 @@ import Testing
         #expect((configuration.node.cacheDirectory, configuration.node.owner) == ("/c", "1:2"))
         #expect(configuration.node.container == nil)
         #expect(configuration.node.containerCLI == "docker")
+        #expect((configuration.node.novaConfiguration, configuration.node.caFile) == ("/n.conf", "/ca.pem"))
         #expect((configuration.peer.user, configuration.peer.identity, configuration.peer.port) == ("m", "/i", 1))
         #expect((configuration.peer.network, configuration.peer.knownHosts) == ("tenant", "/kh"))
         #expect(configuration.peer.hostKeyChecking == .off)

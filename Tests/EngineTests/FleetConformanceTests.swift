@@ -23,7 +23,7 @@ import Testing
         let image = Samples.image(1)
         let digest = try #require(image.digest)
         let wrong = try #require(Digest(.sha512, hex: String(repeating: "00", count: 64)))
-        let grant = DownloadGrant(url: "http://glance/file", token: Secret("token"), expiresAt: .distantFuture)
+        let grant = DownloadGrant(url: "http://glance/file", token: Secret("token"))
         var sparse = BaseFileRequest(image: Samples.imageID(2), bytes: 1 << 18, digest: digest)
         sparse.conversion = .init(qemuFormat: "qcow2", rawBytes: 1 << 43)
         sparse.proof = RangeProof(ranges: [0..<512], sha256: String(repeating: "0", count: 64))

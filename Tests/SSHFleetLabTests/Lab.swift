@@ -114,7 +114,7 @@ struct FileServer {
     /// Bytes that were given away so far, in all answers together.
     func sentBytes() throws -> Int { Int(try String(contentsOfFile: folder + "/sent", encoding: .utf8)) ?? 0 }
 
-    func grant() -> DownloadGrant { DownloadGrant(url: url, token: Secret(token), expiresAt: .distantFuture) }
+    func grant() -> DownloadGrant { DownloadGrant(url: url, token: Secret(token)) }
 
     /// `mode`: plain, slow (the file takes about four seconds), or an HTTP status to answer.
     static func run(_ image: ImageFile, address: String, mode: String, _ body: (FileServer) async throws -> Void) async throws {

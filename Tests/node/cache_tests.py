@@ -21,7 +21,7 @@ def survey_lists(site):
         write(site.base(name), b"x")
     os.symlink(site.base(), site.base(OTHER))
     site.put_part(b"12345")
-    run = site.start("survey", **{"cache_dir": site.cache, "nova_conf": "/nonexistent\nnova_conf=" + conf})
+    run = site.start("survey", **{"cache_dir": site.cache, "nova_conf": conf})
     succeeded(run.end(), base_files=1, temporaries=1)
     node = run.events("node")[0]
     assert (node["ttl"], node["force_raw_images"], node["images_type"]) == (2592000, False, 'q\\??cow2'), node
@@ -38,7 +38,7 @@ def survey_lists(site):
 
 @test
 def survey_of_a_bare_node(site):
-    run = site.start("survey", cache_dir=site.root + "/no/_base", nova_conf="/nonexistent")
+    run = site.start("survey", cache_dir=site.root + "/no/_base")
     succeeded(run.end(), base_files=0)
     node = run.events("node")[0]
     assert node["cache_dir"] is False and node["ttl"] is None and node["images_type"] is None and node["free_bytes"] > 0

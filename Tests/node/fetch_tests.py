@@ -336,7 +336,8 @@ def fetch_tls(site):
     write(pem, read(pem) + read(pem + ".crt"))
     server = FaultServer(BODY, certificate=pem)
     try:
-        failed(site.fetch(url=server.url + "/image").end(), "network")
+        failed(site.fetch(url=server.url + "/image").end(), "untrusted")
+        failed(site.fetch(url=server.url + "/image", cacert="/nowhere").end(), "untrusted")
         assert server.requests == []
         succeeded(site.fetch(url=server.url + "/image", cacert=pem + ".crt").end())
         os.unlink(site.part())

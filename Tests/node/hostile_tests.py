@@ -57,7 +57,7 @@ def cache_dir_through_a_link(site):
 def bad_parameters(site):
     marker = os.path.join(site.root, "owned")
     hostile = ["$(touch %s)" % marker, "`touch %s`" % marker, "'; touch %s; '" % marker, '"; touch %s; "' % marker, "-rf", " ", ""]
-    for key in ("name", "size", "algo", "digest", "keep_free", "rate_limit", "connect_timeout", "mode", "insecure", "cache_dir", "url"):
+    for key in ("name", "size", "algo", "digest", "keep_free", "rate_limit", "connect_timeout", "insecure", "cache_dir", "url"):
         for value in hostile:
             failed(site.start("fetch", **site.image(**{"url": site.server.url + "/image", key: value})).end(), "bad_parameter")
         assert not os.path.exists(marker)
@@ -71,12 +71,12 @@ def bad_parameters(site):
             failed(site.start("copy", **site.image(**keys)).end(), "bad_parameter")
     for owner in ("root", ":", "1:", "1:2:3", "-1:2", "$(x):1"):
         failed(site.fetch(owner=owner).end(), "bad_parameter")
+    for path in ("/nonexistent", "nova.conf"):
+        failed(site.start("survey", cache_dir=site.cache, nova_conf=path).end(), "bad_parameter")
     for size in ("08", "-1", "1e9", "9" * 19, "0x10"):
         failed(site.fetch(size=size).end(), "bad_parameter")
     for name in (NAME.upper(), NAME[:-1], NAME + "0", "../" + NAME[3:]):
         failed(site.fetch(name=name).end(), "bad_parameter")
-    for mode in ("4755", "1644", "0999", "u+s"):
-        failed(site.fetch(mode=mode).end(), "bad_parameter")
     assert not os.path.exists(marker) and site.left() == []
 
 

@@ -55,6 +55,10 @@ public struct Configuration: Hashable, Sendable {
         /// Nova's container; nil (`none` in the file) where Nova is not containerised.
         public var container: String? = "nova_compute"
         public var containerCLI = "podman"
+        /// Path of nova.conf on the hosts; nil: the first of the usual places that is readable.
+        public var novaConfiguration: String?
+        /// PEM file on the hosts that Glance's certificate is checked with; nil: their own store.
+        public var caFile: String?
         /// What base files are made of.
         public var format = WantedFormat.auto
     }

@@ -224,6 +224,8 @@ struct ConfigurationReader {
         }
         set(&node.container, keys.take("container")) { $0.string("node.container", &$1).map { $0 == "none" ? nil : $0 } }
         set(&node.containerCLI, keys.take("container_cli")) { $0.string("node.container_cli", &$1) }
+        node.novaConfiguration = keys.take("nova_conf").flatMap { Self.pathOnHosts("node.nova_conf", of: $0, &problems) }
+        node.caFile = keys.take("cacert").flatMap { Self.pathOnHosts("node.cacert", of: $0, &problems) }
         set(&node.format, keys.take("format")) { $0.word("node.format", as: WantedFormat.self, &$1) }
         keys.finish(&problems)
         return node

@@ -36,6 +36,14 @@ struct LedgerExamination: Sendable {
                 findings.append(
                     .warn("reload", "changed since the start: \(policy.atRestart.joined(separator: ", "))", "systemctl restart forecache"))
             }
+            if let odd = try await ledger.oddMessages(limit: 1).first {
+                let what = "\(odd.exchange.printable)/\(odd.routingKey.printable), \(RFC3339.text(odd.receivedAt))"
+                findings.append(
+                    .warn(
+                        "notifications",
+                        "one could not be understood (\(what)): \(odd.reason.printable); it begins “\(String(odd.excerpt.prefix(80)).printable)”",
+                        "see with 'forecache events' who sends it; a resync finds the images all the same"))
+            }
             return findings
         } catch {
             return [.fail("state", error.description, "see the message")]

@@ -42,9 +42,6 @@ public struct Approval: Sendable {
     public func report(set wanted: String?, isCheck: Bool) async throws(Refusal) -> Report {
         do throws(Failure) {
             let path = setup.configuration.state
-            guard FileManager.default.fileExists(atPath: path) else {
-                throw Failure(.permanent, "no ledger at \(path): 'forecache watch' makes it; check 'state' in the configuration")
-            }
             let last = try await SQLiteLedger.reading(path: path).reloadReport()
             guard let last, last.state == .held, let waiting = last.changed else { return Report(last, approved: false) }
             if let wanted, !waiting.hasPrefix(wanted) {

@@ -14,7 +14,6 @@
 #   key                     verbs               value; default
 #   cache_dir               all                 absolute path of Nova's `_base`; required
 #   owner                   all but touch       uid:gid (or names); the owner of cache_dir
-#   mode                    fetch copy publish  three octal digits, or four with a leading 0; 0644
 #   name                    fetch … release     40 hex digits: the base file's name; required
 #   size                    fetch … release     bytes of the image; required
 #   algo, digest            fetch … release     md5 sha1 sha224 sha256 sha384 sha512, and its lower-case hex; required
@@ -48,7 +47,7 @@
 #   proof_ranges            publish             OFFSET+LENGTH,…: what the controller has looked at; required for a conversion
 #   proof_digest            publish             sha256 of those bytes, one after the other
 #   keep_part               publish             1 = a conversion leaves the temporary there, for others to copy, up to `release`; 0
-#   nova_conf               survey              candidate, may be repeated, the first readable one wins; three usual places
+#   nova_conf               survey              absolute path; the first readable one of the usual places
 #   older_than              sweep               seconds; required
 #   ranges                  read                OFFSET+LENGTH,… inside the base file `name`, at most 4 MiB in all; required
 #
@@ -81,6 +80,7 @@
 #   busy             another forecache holds the temporary   no_space         what is needed would eat into keep_free
 #   not_found        HTTP 404                                forbidden        HTTP 401, 403
 #   http             any other answer; `status`              network          no connection, broken, or stalled
+#   untrusted        the server's certificate, or its CA bundle here
 #   too_long         more than size; temporary dropped       truncated        less than size; temporary kept
 #   peer             the peer refused or has no such file    digest_mismatch  `digest` found; temporary dropped
 #   io               the file system, a symbolic link        interrupted      signal, or the end of standard input
@@ -136,7 +136,6 @@ assign() {
     esac
     case $1 in
         '' | *' '*) die bad_parameter "unknown key $1" ;;
-        nova_conf) need_path nova_conf "$2" && p_nova_conf=$p_nova_conf$2$nl ;;
         *) eval "p_$1=\$2" ;;
     esac
 }

@@ -91,7 +91,7 @@ form_of_text() {
 }
 
 # What the copy user runs. Ending `podman exec` does not end what runs inside, but closes its standard input: so this watches its
-# own. Limits: the raw file and no more; processor time for 10 MiB a second; address space for the threads and caches of qemu.
+# own, and acts a second after it: where both are on one host, the end of a tool must not be told as its failure. Limits: the raw file and no more; processor time for 10 MiB a second; address space for the threads and caches of qemu.
 # Where the whole disk has no room, what the image holds of it is counted. `measure -O raw` would name the whole disk (the length of
 # the file); for a qcow2 it counts what is data, and the tables of a qcow2 are what is left of `fully-allocated` beyond the disk, which
 # is rounded to clusters there. A qemu-img before 2.10 cannot tell, nor can any of a vhdx: then it is the whole disk.
@@ -108,7 +108,7 @@ ulimit -v 2097152
 run_qemu() {
     MALLOC_ARENA_MAX=2 qemu-img "$@" </dev/null 3<&- 4>&- &
     running=$!
-    (while IFS= read -r _; do :; done; kill "$running") <&3 >/dev/null 4>&- &
+    (while IFS= read -r _; do :; done; sleep 1; kill "$running") <&3 >/dev/null 4>&- &
     input=$!
     wait "$running"
     rc=$?

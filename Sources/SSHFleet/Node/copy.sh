@@ -97,7 +97,8 @@ run_copy() {
 }
 
 # What the copy user runs. Where there is Python, as on every host that runs Nova, `follower` does all of it; else sftp or scp, for which the rest
-# cares. Ending `podman exec` does not end what runs inside, but closes its standard input: so this watches its own. The limit on the file's
+# cares. Ending `podman exec` does not end what runs inside, but closes its standard input: so this watches its own, and acts a second
+# after it: where both are on one host, the end of a tool must not be told as its failure. The limit on the file's
 # size holds whatever the peer sends; the rest of it leaves room for ssh's own files. A growing file is asked for again and again (a dash before
 # the command: failing is no error), and the whole one behind it; the empty line a round finds out whether sftp is still there to read.
 # shellcheck disable=SC2016
@@ -134,7 +135,7 @@ else
     scp -B "$@" -- "$user$host:$path" "./$part" </dev/null >/dev/null 2>&4 3<&- 4>&- &
 fi
 copier=$!
-(while IFS= read -r _; do :; done; kill "$copier") <&3 >/dev/null 4>&- &
+(while IFS= read -r _; do :; done; sleep 1; kill "$copier") <&3 >/dev/null 4>&- &
 input=$!
 (
     nap= idle=0 last= step=$((stall / 20 + 1))

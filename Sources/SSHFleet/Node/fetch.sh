@@ -57,6 +57,7 @@ fetch_worker() {
     case $status in
         '') case $curl in
             0) die http "no HTTP answer: $text" ',"status":0' ;;
+            60 | 77) die untrusted "curl $curl: $text" ;;
             *) die network "curl $curl: $text" ;;
         esac ;;
         401 | 403) die forbidden "HTTP $status" ",\"status\":$status" ;;

@@ -24,7 +24,9 @@ def end(*lines):
 def wait(seconds):
 	# Until ssh says something. Standard input says nothing any more, but ends with the controller.
 	events = [fd for fd, event in ready.poll(seconds * 1000)]
-	if 0 in events and not os.read(0, 4096): end()
+	if 0 in events and not os.read(0, 4096):
+		time.sleep(1)
+		end()
 	return said in events
 
 def take(count):

@@ -1,8 +1,8 @@
 #!/bin/sh
 # One image and its temporary.
 
-keys="$keys mode name size algo digest keep_free raw_size"
-p_mode=0644 p_name='' p_size='' p_algo='' p_digest='' p_keep_free=0 p_raw_size=0
+keys="$keys name size algo digest keep_free raw_size"
+p_name='' p_size='' p_algo='' p_digest='' p_keep_free=0 p_raw_size=0
 
 check_image() {
     need_hex name "$p_name" 40
@@ -21,10 +21,6 @@ check_image() {
         *:*:* | :* | *: | -* | *[!A-Za-z0-9_.:-]*) die bad_parameter "owner is not uid:gid" ;;
         *:*) ;;
         *) die bad_parameter "owner is not uid:gid" ;;
-    esac
-    case $p_mode in
-        [0-7][0-7][0-7] | 0[0-7][0-7][0-7]) ;;
-        *) die bad_parameter "mode is not octal, like 0644" ;;
     esac
     need_number keep_free "$p_keep_free"
     need_number raw_size "$p_raw_size"
@@ -55,7 +51,7 @@ look_at_part() {
 new_file() {
     report=$( (rm -f "$1" && set -C && : >"$1") 2>&1) || die "$(kind_of_text io "$report")" "$report"
     chown -h "$p_owner" "$1" 2>/dev/null || [ "$(id -u)" != 0 ] || die io "cannot give $1 to $p_owner"
-    chmod "$p_mode" "$1" || die io "cannot chmod $1"
+    chmod 0644 "$1" || die io "cannot chmod $1"
 }
 
 # Room for $1 bytes more.

@@ -42,7 +42,7 @@ publish_worker() {
 # As Nova's own file, and on the disk before it has a name that Nova knows.
 finish() {
     chown -h "$p_owner" "$1" 2>/dev/null || [ "$(stat -c '%u:%g' "$1")" = "$p_owner" ] || die io "cannot give $1 to $p_owner"
-    chmod "$p_mode" "$1" || die io "cannot chmod $1"
+    chmod 0644 "$1" || die io "cannot chmod $1"
     # Not restorecon: where Nova's directories were labelled for containers, its rules would take the label away again. The
     # directory's own label is what a file that Nova makes there gets.
     if command -v selinuxenabled >/dev/null && selinuxenabled; then

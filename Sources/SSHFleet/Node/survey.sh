@@ -62,16 +62,17 @@ look_into_container() {
 
 # As oslo.config reads it: the last value wins, a line that begins with a blank goes on with the one before.
 read_nova_conf() {
-    [ -n "$p_nova_conf" ] || p_nova_conf="/var/lib/config-data/puppet-generated/nova_libvirt/etc/nova/nova.conf
-/var/lib/openstack/config/nova/nova.conf
-/etc/nova/nova.conf
-"
-    rest=$p_nova_conf
-    while [ -n "$rest" ]; do
-        file=${rest%%"$nl"*}
-        rest=${rest#*"$nl"}
-        [ ! -f "$file" ] || [ ! -r "$file" ] || break
-        file=
+    if [ -n "$p_nova_conf" ]; then
+        need_path nova_conf "$p_nova_conf"
+        [ -r "$p_nova_conf" ] || die bad_parameter "nova_conf: nothing can be read at $p_nova_conf"
+        set -- "$p_nova_conf"
+    else
+        set -- /var/lib/config-data/puppet-generated/nova_libvirt/etc/nova/nova.conf /var/lib/openstack/config/nova/nova.conf \
+            /etc/kolla/nova-compute/nova.conf /etc/nova/nova.conf
+    fi
+    file=
+    for place do
+        [ -n "$file" ] || [ ! -f "$place" ] || [ ! -r "$place" ] || file=$place
     done
     [ -n "$file" ] || return 0
     quote "$file"
