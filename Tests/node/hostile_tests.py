@@ -71,7 +71,7 @@ def bad_parameters(site):
             failed(site.start("copy", **site.image(**keys)).end(), "bad_parameter")
     for owner in ("root", ":", "1:", "1:2:3", "-1:2", "$(x):1"):
         failed(site.fetch(owner=owner).end(), "bad_parameter")
-    for path in ("/nonexistent", "nova.conf"):
+    for path in ("/no/such/nova.conf", "/", "nova.conf"):
         failed(site.start("survey", cache_dir=site.cache, nova_conf=path).end(), "bad_parameter")
     for size in ("08", "-1", "1e9", "9" * 19, "0x10"):
         failed(site.fetch(size=size).end(), "bad_parameter")

@@ -98,6 +98,7 @@ PATH=${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin
 export LC_ALL PATH
 umask 022
 
+# shellcheck disable=SC2034 # some verbs read no lines
 nl='
 '
 ticker='' digester='' unfinished=''

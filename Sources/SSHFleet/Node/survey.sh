@@ -64,7 +64,7 @@ look_into_container() {
 read_nova_conf() {
     if [ -n "$p_nova_conf" ]; then
         need_path nova_conf "$p_nova_conf"
-        [ -r "$p_nova_conf" ] || die bad_parameter "nova_conf: nothing can be read at $p_nova_conf"
+        if [ ! -f "$p_nova_conf" ] || [ ! -r "$p_nova_conf" ]; then die bad_parameter "nova_conf: there is no file to read at $p_nova_conf"; fi
         set -- "$p_nova_conf"
     else
         set -- /var/lib/config-data/puppet-generated/nova_libvirt/etc/nova/nova.conf /var/lib/openstack/config/nova/nova.conf \
