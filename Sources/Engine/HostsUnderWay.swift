@@ -7,11 +7,14 @@ final class HostsUnderWay: Sendable {
 
     func of(_ image: ImageID) -> Set<HostName> { hosts.withLock { $0[image] ?? [] } }
 
-    func begin(_ image: ImageID, on more: [HostName]) { hosts.withLock { $0[image, default: []].formUnion(more) } }
+    func begin(_ image: ImageID, on more: [HostName]) {
+        guard !more.isEmpty else { return }
+        hosts.withLock { $0[image, default: []].formUnion(more) }
+    }
 
-    func end(_ image: ImageID, on ended: some Sequence<HostName>) {
+    func end(_ image: ImageID, on host: HostName) {
         hosts.withLock { hosts in
-            hosts[image]?.subtract(ended)
+            hosts[image]?.remove(host)
             if hosts[image]?.isEmpty ?? false { hosts[image] = nil }
         }
     }

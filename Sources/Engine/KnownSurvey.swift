@@ -30,8 +30,8 @@ struct KnownSurvey: Sendable {
         let passed = now.timeIntervalSince(survey.surveyedAt)
         var later = survey
         later.surveyedAt = now
-        let place = place(of: name)
-        if place < files.count, files[place].name == name {
+        let (place, isKnown) = find(name)
+        if isKnown {
             let file = files[place]
             later.baseFiles = [
                 BaseFile(name: name, bytes: file.bytes, allocatedBytes: file.bytes, ageSeconds: Double(file.age) + passed)
@@ -42,8 +42,7 @@ struct KnownSurvey: Sendable {
 
     /// The base file is there with age 0 from `moment` on. False where its `bytes` are neither told nor known.
     mutating func note(_ name: BaseFileName, bytes: Int64?, at moment: Date) -> Bool {
-        let place = place(of: name)
-        let isKnown = place < files.count && files[place].name == name
+        let (place, isKnown) = find(name)
         guard let bytes = bytes ?? (isKnown ? files[place].bytes : nil) else { return false }
         let file = KnownFile(name: name, age: Float(survey.surveyedAt.timeIntervalSince(moment)), bytes: bytes)
         if isKnown { files[place] = file } else { files.insert(file, at: place) }
@@ -51,12 +50,12 @@ struct KnownSurvey: Sendable {
     }
 
     /// Where the name is, or would be.
-    private func place(of name: BaseFileName) -> Int {
+    private func find(_ name: BaseFileName) -> (place: Int, isKnown: Bool) {
         var (low, high) = (0, files.count)
         while low < high {
             let middle = (low + high) / 2
             if files[middle].name < name { low = middle + 1 } else { high = middle }
         }
-        return low
+        return (low, low < files.count && files[low].name == name)
     }
 }

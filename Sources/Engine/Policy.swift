@@ -16,7 +16,7 @@ public struct Policy: Sendable {
     }
 
     /// Without those of sites that are left to Nova: there SSH may not be allowed, and nothing of ours lies there.
-    var hostsWithSSH: [Host] {
+    public var hostsWithSSH: [Host] {
         fleet.sites.filter { defaults.via(of: $0) != .novaAPI }.flatMap(\.hosts)
     }
 

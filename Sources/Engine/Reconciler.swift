@@ -152,12 +152,12 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         -> [Outcome]
     {
         let busy = plan.steps.filter { !$0.isAtRest }.map(\.host)
-        underWay.begin(plan.image.id, on: busy)
-        defer { underWay.end(plan.image.id, on: busy) }
-        await reached(.planned)
         // What is left alone is one transaction, and no news.
         try await ledger.record(plan.outcomesAtRest(fleet), at: clock.now.date)
         if !busy.isEmpty { try await ledger.recordStarted(plan.image.id, on: busy, at: clock.now.date) }
+        // Each of them ends in `settle`, and may be at work for another round from then on.
+        underWay.begin(plan.image.id, on: busy)
+        await reached(.planned)
         let notes = ProgressNotes()
         return await withTaskGroup { group in
             group.addTask { await notes.write(of: plan.image.id, to: ledger, clock: clock, logger: logger) }
@@ -191,7 +191,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         } catch {
             logger.error("outcome not recorded", metadata: outcome.metadata(image).merging(["reason": "\(error)"]) { $1 })
         }
-        underWay.end(image.id, on: [outcome.host])
+        underWay.end(image.id, on: outcome.host)
     }
 
     private func end(after outcomes: [Outcome]) -> End {

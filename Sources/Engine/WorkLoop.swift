@@ -46,6 +46,12 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         var newest: Int64
         /// Until then its row is not taken again; nil while it is not planned.
         var untouchedUntil: Date?
+
+        /// All of them while it is looked at.
+        func newestTaken(at now: Date) -> Int64? {
+            guard let untouchedUntil else { return .max }
+            return now < untouchedUntil ? newest : nil
+        }
     }
 
     /// Runs until drained or cancelled. Throws where the ledger fails: without it nothing may be done.
@@ -91,16 +97,13 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
 
     private var isTaking: Bool { !isDraining && !hasFailed && !Task.isCancelled }
 
-    /// Of each image, the newest that is not to be taken now: all of them while it is looked at.
+    /// Of each image, the newest that is not to be taken now.
     private var takenGenerations: [ImageID: Int64] {
         let now = clock.now.date
-        return inFlight.compactMapValues { rounds in
-            guard let until = rounds.untouchedUntil else { return .max }
-            return now < until ? rounds.newest : nil
-        }
+        return inFlight.compactMapValues { $0.newestTaken(at: now) }
     }
 
-    private func mayTake(_ row: WorkRow) -> Bool { takenGenerations[row.image].map { row.generation > $0 } ?? true }
+    private func mayTake(_ row: WorkRow) -> Bool { row.generation > inFlight[row.image]?.newestTaken(at: clock.now.date) ?? .min }
 
     /// Rounds that stand in lines hold little more than their plans; but for many of them that is much.
     private var busyWorkers: Int { workers - min(waitingWorkers, 4 * limits.imagesInFlight) }

@@ -165,12 +165,9 @@ final class NodeOperations {
         ]
     }
 
-    /// Where Nova's tools run, and as whom hosts copy from each other there.
+    /// Where Nova's tools run.
     private var container: KeyValuePairs<String, String?> {
-        [
-            "container": settings.container, "container_cli": settings.container.map { _ in settings.containerCLI },
-            "copy_user": settings.peer.copyUser,
-        ]
+        ["container": settings.container, "container_cli": settings.container.map { _ in settings.containerCLI }]
     }
 
     // MARK: One verb

@@ -43,8 +43,6 @@ public struct SSHFleetSettings: Sendable {
 
 /// How nodes copy from each other: the SSH set-up of cold migration. Nil means what the copy user's own ssh configuration says.
 public struct PeerSettings: Hashable, Sendable {
-    /// The user that runs sftp or scp on the node (in the container, where there is one).
-    public var copyUser: String
     /// The user to log in as at the peer.
     public var user: String?
     /// Path of the private key on the node.
@@ -55,10 +53,9 @@ public struct PeerSettings: Hashable, Sendable {
     public var hostKeyChecking: HostKeyChecking
 
     public init(
-        copyUser: String = "nova", user: String? = "nova_migration", identity: String? = "/etc/nova/migration/identity", port: Int? = 2022,
+        user: String? = "nova_migration", identity: String? = "/etc/nova/migration/identity", port: Int? = 2022,
         knownHosts: String? = nil, hostKeyChecking: HostKeyChecking = .strict
     ) {
-        self.copyUser = copyUser
         self.user = user
         self.identity = identity
         self.port = port

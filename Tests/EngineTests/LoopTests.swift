@@ -9,14 +9,18 @@ import Testing
 @Suite struct LoopTests {
     private let id = Samples.imageID(1)
 
+    private func ask(_ world: World, for images: [ImageID]) async throws {
+        try await world.ledger.request(images, cause: .event, at: world.clock.now.date)
+        world.work.wake()
+    }
+
     @Test func workIsTakenTriedAgainAndDrained() async throws {
         let world = try World(sites: 1, hostsPerSite: 1)
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
         await world.hosts.inject(.away, on: "dcn1-compute-0")
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await world.loop.run() }
-            try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
-            world.work.wake()
+            try await ask(world, for: [id])
             try await eventually("the first round fails") {
                 try await world.ledger.dueWork(at: .distantFuture, excluding: [:], limit: 1).first?.attempts == 1
             }
@@ -83,11 +87,9 @@ import Testing
         await world.catalog.put(Samples.image(900, tags: ["precache:dcn2"]))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await world.loop.run() }
-            try await world.ledger.request((1...count).map(Samples.imageID), cause: .event, at: world.clock.now.date)
-            world.work.wake()
+            try await ask(world, for: (1...count).map(Samples.imageID))
             try await eventually("all of them are planned") { await world.loop.imagesInFlight == count }
-            try await world.ledger.request([Samples.imageID(900)], cause: .event, at: world.clock.now.date)
-            world.work.wake()
+            try await ask(world, for: [Samples.imageID(900)])
             try await eventually("the other site's is on its way") {
                 try await world.states(of: Samples.imageID(900))["dcn2-compute-0"] == .caching
             }
@@ -102,13 +104,11 @@ import Testing
         await world.hosts.setWAN(bytesPerSecond: 1)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await world.loop.run() }
-            try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
-            world.work.wake()
+            try await ask(world, for: [id])
             try await eventually("it is on its way") { await world.hosts.isReceiving(id, on: "dcn1-compute-0") }
             await world.catalog.change(id) { $0.tags = ["precache:dcn1", "precache:dcn2"] }
             await world.hosts.setWAN(bytesPerSecond: nil)
-            try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
-            world.work.wake()
+            try await ask(world, for: [id])
             try await eventually("the other site has it") { await world.holders(of: id) == ["dcn2-compute-0"] }
             #expect(try await world.states(of: id)["dcn1-compute-0"] == .caching, "left to the round that is at work on it")
             group.cancelAll()
@@ -123,8 +123,7 @@ import Testing
         await world.hosts.inject(.away, on: "dcn2-compute-0")
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await world.loop.run() }
-            try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
-            world.work.wake()
+            try await ask(world, for: [id])
             try await eventually("one is on its way and one away") {
                 let isAway = try await world.states(of: id)["dcn2-compute-0"] == .failed
                 return await world.hosts.isReceiving(id, on: "dcn1-compute-0") && isAway

@@ -45,13 +45,6 @@ extension ExitStatus {
     }
 }
 
-extension Policy {
-    /// Of the sites whose own way is `nova-api`.
-    var hostsLeftToNova: Set<HostName> {
-        Set(fleet.sites.filter { defaults.via(of: $0) == .novaAPI }.flatMap { $0.hosts.map(\.name) })
-    }
-}
-
 /// Surveys hosts side by side, without a ledger.
 struct HostObserver: Sendable {
     let hosts: any HostOperations
@@ -64,9 +57,8 @@ struct HostObserver: Sendable {
 
     /// All hosts of the fleet; those of sites that are left to Nova without logging in, for there SSH may not be allowed.
     func observe(_ policy: Policy) async -> [HostName: HostObservation] {
-        let ofNova = policy.hostsLeftToNova
-        var observed = await observe(policy.fleet.hosts.filter { !ofNova.contains($0.name) })
-        for name in ofNova { observed[name] = .told(since: nil, isDue: false) }
+        var observed = await observe(policy.hostsWithSSH)
+        for host in policy.fleet.hosts where observed[host.name] == nil { observed[host.name] = .told(since: nil, isDue: false) }
         return observed
     }
 

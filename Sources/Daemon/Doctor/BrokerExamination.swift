@@ -1,3 +1,4 @@
+import Engine
 import ForecacheModel
 import RabbitMQSource
 import Rules
@@ -36,7 +37,7 @@ struct BrokerExamination: Sendable {
 
     /// Whether Nova's own notifications are needed to hear how its pre-caching ends.
     private var asksNova: Bool {
-        !setup.policy.hostsLeftToNova.isEmpty || setup.rules.rules.contains { $0.deliver.via == .novaAPI }
+        setup.policy.hostsWithSSH.count < setup.fleet.hosts.count || setup.rules.rules.contains { $0.deliver.via == .novaAPI }
     }
 
     // MARK: - What we may do

@@ -78,8 +78,7 @@ public struct Doctor: Sendable {
 
     /// Key files and known hosts as the hosts name them, each told once.
     private func logins() -> [Finding] {
-        let ofNova = setup.policy.hostsLeftToNova
-        let hosts = setup.fleet.hosts.filter { !ofNova.contains($0.name) }
+        let hosts = setup.policy.hostsWithSSH
         let logins = Set(hosts.map(\.ssh))
         var findings: [Finding] = []
         for path in Set(logins.flatMap(\.identityFiles)).sorted() {
