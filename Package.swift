@@ -26,6 +26,7 @@ let hummingbirdCore = package("HummingbirdCore", of: "hummingbird")
 let lifecycle = package("ServiceLifecycle", of: "swift-service-lifecycle")
 let logging = package("Logging", of: "swift-log")
 let nio = package("NIOCore", of: "swift-nio")
+let nioPosix = package("NIOPosix", of: "swift-nio")
 let unixSignals = package("UnixSignals", of: "swift-service-lifecycle")
 let asn1 = package("SwiftASN1", of: "swift-asn1")
 let yams = package("Yams", of: "Yams")
@@ -72,7 +73,7 @@ let floor4: [Target] = [
         resources: nodeParts.map { .embedInCode("Node/\($0).sh") }, swiftSettings: strict),
     .target(
         name: "StatusServer",
-        dependencies: ["Engine", "ForecacheModel", httpTypes, hummingbird, hummingbirdCore, lifecycle, logging, nio],
+        dependencies: ["Engine", "ForecacheModel", httpTypes, hummingbird, hummingbirdCore, lifecycle, logging, nio, nioPosix],
         swiftSettings: strict),
 ]
 

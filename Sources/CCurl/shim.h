@@ -21,6 +21,25 @@ static inline CURLcode ccurl_set_pointer(CURL *handle, CURLoption option, void *
 /// libcurl keeps the list: free it after the handle.
 static inline CURLcode ccurl_set_list(CURL *handle, CURLoption option, struct curl_slist *value) { return curl_easy_setopt(handle, option, value); }
 
+/// http and https, and nothing else that libcurl speaks.
+static inline CURLcode ccurl_set_web_only(CURL *handle) {
+#if LIBCURL_VERSION_NUM >= 0x075500
+    return curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    return curl_easy_setopt(handle, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+}
+
+/// Without it, removing a handle that still resolves a name waits for the resolver's thread; before libcurl 7.87 it always does.
+static inline CURLcode ccurl_set_quick_exit(CURL *handle) {
+#if LIBCURL_VERSION_NUM >= 0x075700
+    return curl_easy_setopt(handle, CURLOPT_QUICK_EXIT, 1L);
+#else
+    (void)handle;
+    return CURLE_OK;
+#endif
+}
+
 static inline CURLcode ccurl_set_receive(CURL *handle, CURLoption option, ccurl_receive value) { return curl_easy_setopt(handle, option, value); }
 
 static inline CURLcode ccurl_get_long(CURL *handle, CURLINFO info, long *value) { return curl_easy_getinfo(handle, info, value); }

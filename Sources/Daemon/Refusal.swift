@@ -41,9 +41,10 @@ public enum Refusal: Error, Sendable {
 
 /// How the outcomes of a command add up.
 public enum ExitStatus {
-    /// As below; a command that was told to stop before its end has not done all, whatever it did.
+    /// As below; a command that was told to stop before its end has not done all, whatever it did. Nor has one whose hosts wait for a window: by hand nobody
+    /// tries them again.
     public static func code(_ outcomes: [Outcome], wasStopped: Bool) -> Int32 {
-        let failed = outcomes.count { $0.kind == .failed }
+        let failed = outcomes.count { $0.kind == .failed || $0.againAt != nil }
         let done = outcomes.count { $0.kind == .cached || $0.kind == .existing }
         if wasStopped { return done == 0 ? 1 : 2 }
         return code(failed: failed, of: outcomes.count)

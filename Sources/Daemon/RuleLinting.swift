@@ -9,7 +9,7 @@ extension Setup {
         let (ttl, usual) = (configuration.ttl, TTLDefaults().seconds)
         return LintContext(
             refreshFraction: configuration.refreshFraction, resyncSeconds: configuration.resyncSeconds,
-            configuration: Place(file: options.file ?? Self.defaultFile)
+            configuration: Place(file: options.file ?? options.defaultFile)
         ) { host in
             ttl.roles[host.role] ?? (ttl.seconds == usual ? nil : ttl.seconds)
         }

@@ -4,7 +4,7 @@ import Inventory
 import Rules
 public import StrictYAML
 
-/// `rules test`: the `*.test.yaml` files of an operator, read with what they name, and run.
+/// `rules test`: the `*.test.yaml` (or `.yml`) files of an operator, read with what they name, and run.
 public struct RuleTesting: Sendable {
     private let configuration: Configuration
     private let files: OperatorFiles
@@ -27,12 +27,12 @@ public struct RuleTesting: Sendable {
         let suites = testFiles(paths, &problems).compactMap { suite($0, &problems) }
         var rules = suites.flatMap { $0.rules.rules }
         for path in paths where files.isDirectory(path) {
-            let (more, found) = Setup.readRules(at: [path], environment: environment)
+            let (more, found, _) = Setup.readRules(at: [path], environment: environment)
             rules += more.rules
             problems.add(contentsOf: found)
         }
         guard problems.isEmpty else { throw .invalid(Problems(Array(Set(problems.list)))) }
-        guard !suites.isEmpty else { throw .usage("no *.test.yaml file in \(paths.joined(separator: ", "))") }
+        guard !suites.isEmpty else { throw .usage("no *.test.yaml or *.test.yml file in \(paths.joined(separator: ", "))") }
         let results = suites.map { suite in
             (suite, suite.file.tests.filter { filter?.admits($0) ?? true }.map { $0.run(suite.rules, fleet: suite.fleet) })
         }
@@ -67,9 +67,8 @@ public struct RuleTesting: Sendable {
         var seen: Set<String> = []
         var texts: [OperatorFiles.File] = []
         for path in paths {
-            let isRuleFile = path.hasSuffix(".yaml") && !path.hasSuffix(".test.yaml") && !files.isDirectory(path)
-            let beside = isRuleFile ? path.dropLast(".yaml".count) + ".test.yaml" : path
-            texts += files.texts(at: beside, where: { $0.hasSuffix(".test.yaml") && !$0.hasPrefix(".") }, &problems)
+            let tests = files.isDirectory(path) ? path : RuleFileName.tests(of: path) ?? path
+            texts += files.texts(at: tests, where: RuleFileName.isOfTests, &problems)
         }
         return texts.filter { seen.insert($0.path).inserted }
     }
@@ -77,7 +76,7 @@ public struct RuleTesting: Sendable {
     private func suite(_ text: OperatorFiles.File, _ problems: inout Problems) -> Suite? {
         guard let file = RuleTestFile.parse(text.text, path: text.path, &problems) else { return nil }
         let directory = OperatorFiles.parent(of: text.path)
-        let (rules, found) = Setup.readRules(at: file.rules.map { path($0.text, from: directory) }, environment: environment)
+        let (rules, found, _) = Setup.readRules(at: file.rules.map { path($0.text, from: directory) }, environment: environment)
         problems.add(contentsOf: found)
         guard found.isEmpty else { return nil }
         let fleet: Fleet

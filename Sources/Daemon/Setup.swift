@@ -38,6 +38,8 @@ public struct Setup: Sendable {
         /// The playbook's `proxy_network`; nil: `peer.network` of the configuration.
         public var peerNetwork: String?
         public var environment: [String: String]
+        /// What counts where no `file` is named.
+        var defaultFile = Setup.defaultFile
         /// Problems of rules and inventories are notices: for commands that only look at the ledger, which must work above all when a change went wrong.
         public var looksAtLedgerOnly = false
         /// Rules that name what an inventory of the call lacks are problems all the same. Elsewhere such an inventory is known to be but a part.
@@ -59,14 +61,16 @@ public struct Setup: Sendable {
         let isConfigured = problems.isEmpty
         if !options.inventory.isEmpty { configuration.inventory = options.inventory.map { files.absolute($0, from: ".") } }
         if let network = options.peerNetwork { configuration.peer.network = network }
-        let rules = readRules(configuration.rules, files, &problems)
+        var notices = Problems()
+        let rules = readRules(configuration.rules, files, &problems, &notices)
         let reading = readInventory(configuration, hasAllSites: options.inventory.isEmpty, files, &problems)
-        let lacking = RuleLint.problems(in: rules, fleet: reading?.fleet)
+        // An inventory with problems may lack what rules rightly name.
+        let lacking = RuleLint.problems(in: rules, fleet: reading.flatMap { $0.problems.isEmpty ? $0.fleet : nil })
         let isLackingWrong = options.inventory.isEmpty || options.lintsRules
         if isLackingWrong { problems.add(contentsOf: lacking) }
         guard problems.isEmpty || (options.looksAtLedgerOnly && isConfigured) else { throw .invalid(problems) }
         let whole = problems.isEmpty ? reading?.fleet ?? Fleet(sites: []) : Fleet(sites: [])
-        var notices = reading?.notices ?? Problems()
+        if let reading { notices.add(contentsOf: reading.notices) }
         notices.add(contentsOf: problems)
         if !isLackingWrong { notices.add(contentsOf: lacking) }
         let selection = try selection(options, from: whole)
@@ -79,26 +83,25 @@ public struct Setup: Sendable {
             notices: notices, selection: selection, options: options, files: journal)
     }
 
-    /// The rules of these files and directories, for `rules lint`, with all their problems.
-    public static func readRules(at paths: [String], environment: [String: String]) -> (RuleSet, Problems) {
+    /// The rules of these files and directories, for `rules lint`, with all their problems, and what is worth telling.
+    public static func readRules(at paths: [String], environment: [String: String]) -> (RuleSet, Problems, notices: Problems) {
         let files = OperatorFiles(environment: environment)
-        var problems = Problems()
-        let rules = readRules(paths.map { files.absolute($0, from: ".") }, files, &problems)
-        return (rules, problems)
+        var (problems, notices) = (Problems(), Problems())
+        let rules = readRules(paths.map { files.absolute($0, from: ".") }, files, &problems, &notices)
+        return (rules, problems, notices)
     }
 
     private static func readConfiguration(_ options: Options, _ files: OperatorFiles, _ problems: inout Problems) throws(Refusal)
         -> Configuration
     {
-        let file: String
-        if options.file == nil { files.journal?.willRead(defaultFile) }
-        switch (options.file, FileManager.default.fileExists(atPath: defaultFile)) {
-        case (let named?, _): file = files.absolute(named, from: ".")
-        case (nil, true): file = defaultFile
-        case (nil, false):
-            var configuration = Configuration()
-            configuration.ssh = files.sshDefaults
-            return configuration
+        let file = options.file.map { files.absolute($0, from: ".") } ?? options.defaultFile
+        if options.file == nil {
+            files.journal?.willRead(file)
+            if OperatorFiles.isAbsent(file) {
+                var configuration = Configuration()
+                configuration.ssh = files.sshDefaults
+                return configuration
+            }
         }
         switch files.text(file) {
         case .success(let text):
@@ -106,13 +109,19 @@ public struct Setup: Sendable {
             let configuration = reader.read(text, file: file)
             problems.add(contentsOf: reader.problems)
             return configuration
-        case .failure(let failure): throw .invalid(Problems([Problem(Place(file: file), failure.description)]))
+        case .failure(let failure):
+            let remedy = options.file == nil ? "; or name another with --config (/dev/null for none)" : ""
+            throw .invalid(Problems([Problem(Place(file: file), failure.description + remedy)]))
         }
     }
 
-    private static func readRules(_ paths: [String], _ files: OperatorFiles, _ problems: inout Problems) -> RuleSet {
-        let isRuleFile = { (name: String) in name.hasSuffix(".yaml") && !name.hasSuffix(".test.yaml") && !name.hasPrefix(".") }
-        let texts = paths.flatMap { files.texts(at: $0, where: isRuleFile, &problems) }
+    private static func readRules(
+        _ paths: [String], _ files: OperatorFiles, _ problems: inout Problems, _ notices: inout Problems
+    ) -> RuleSet {
+        let texts = paths.flatMap { files.texts(at: $0, where: RuleFileName.isOfRules, &problems) }
+        for directory in paths.flatMap(files.directories(in:)) {
+            notices.add(Place(file: directory), "not read: rule files lie in the directory that is named, not below it; name this one, too")
+        }
         let (rules, found) = RuleSet.parse(texts)
         problems.add(contentsOf: found)
         return rules

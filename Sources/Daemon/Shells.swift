@@ -94,11 +94,8 @@ public struct Shells: Sendable {
     private static func openStack(_ setup: Setup, environment: [String: String], logger: Logger) throws(Refusal) -> OpenStackCatalog {
         let files = OperatorFiles(environment: environment)
         do throws(Failure) {
-            let credentials = try Credentials.load(cloud: setup.configuration.cloud, environment: environment) { path in
-                switch files.text(files.absolute(path, from: ".")) {
-                case .success(let text): text
-                case .failure: nil
-                }
+            let credentials = try Credentials.load(cloud: setup.configuration.cloud, environment: environment) { path throws(Failure) in
+                try files.textIfThere(files.absolute(path, from: "."))
             }
             return try OpenStackCatalog(credentials: credentials, limits: setup.configuration.limits, logger: logger)
         } catch {

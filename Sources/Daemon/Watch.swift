@@ -53,8 +53,8 @@ public struct Watch: Sendable {
             looks: Forks(limits.imagesAtOnce), rivals: rivals, signatures: shells.signatures, clock: clock, logger: logger)
         let loop = WorkLoop(ledger: ledger, reconciler: reconciler, limits: limits, clock: clock, logger: logger, wakeup: work)
         let resync = Resync(
-            catalog: shells.catalog, ledger: ledger, policy: policy, intervalSeconds: configuration.resyncSeconds, rivals: rivals,
-            clock: clock, logger: logger, workWakeup: work)
+            catalog: shells.catalog, ledger: ledger, policy: policy, counters: counters, intervalSeconds: configuration.resyncSeconds,
+            rivals: rivals, clock: clock, logger: logger, workWakeup: work)
         let refresher = Refresher(
             hosts: shells.hosts, ledger: ledger, policy: policy, surveyor: surveyor, counters: counters, limits: limits, clock: clock,
             logger: logger, workWakeup: work)

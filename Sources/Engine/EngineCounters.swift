@@ -13,7 +13,10 @@ public final class EngineCounters: Sendable {
     private let state = Mutex(State())
     private let now: @Sendable () -> Date
 
-    public init(now: @escaping @Sendable () -> Date) { self.now = now }
+    public init(now: @escaping @Sendable () -> Date) {
+        self.now = now
+        resynced()
+    }
 
     public var snapshot: StatusCounters { state.withLock { $0.counters } }
 
@@ -31,6 +34,8 @@ public final class EngineCounters: Sendable {
 
     func subscribed(_ isSubscribed: Bool) { state.withLock { $0.counters.isSubscribed = isSubscribed } }
 
+    func resynced() { state.withLock { $0.counters.resyncedAt = now() } }
+
     func received(_ what: StatusCounters.Received, at moment: Date) {
         state.withLock {
             $0.counters.received[what, default: 0] += 1
@@ -41,7 +46,7 @@ public final class EngineCounters: Sendable {
     func count(_ outcome: Outcome) {
         state.withLock {
             $0.counters.outcomes[outcome.kind, default: 0] += 1
-            $0.counters.bytesMoved += outcome.bytes
+            $0.counters.bytesMoved = $0.counters.bytesMoved.saturating(plus: outcome.bytes)
         }
     }
 

@@ -7,24 +7,35 @@ public final class Forks: Sendable {
         var free: Int
         var line: [(id: Int, priority: Int, ticket: CheckedContinuation<Bool, Never>)] = []
         var lastID = 0
+
+        mutating func takeFree() -> Bool {
+            guard free > 0 else { return false }
+            free -= 1
+            return true
+        }
     }
 
     private let state: Mutex<State>
 
     public init(_ count: Int) { state = Mutex(State(free: max(1, count))) }
 
-    /// Runs `body` in one of the forks. Throws `.cancelled` where the task is cancelled while it waits.
+    /// Runs `body` in one of the forks. `inLine` is told true where none is free, and false once the wait is over, however it ended. Throws `.cancelled` where the
+    /// task is cancelled while it waits.
     public func run<Result: Sendable>(
-        priority: Int = 50, _ body: @Sendable () async throws(Failure) -> Result
+        priority: Int = 50, inLine: @Sendable (Bool) async -> Void = { _ in }, _ body: @Sendable () async throws(Failure) -> Result
     ) async throws(Failure) -> Result {
-        guard await enter(priority) else { throw Failure(.cancelled, "told to stop while waiting for a free fork") }
+        if Task.isCancelled || !state.withLock({ $0.takeFree() }) {
+            await inLine(true)
+            let hasEntered = await enter(priority)
+            await inLine(false)
+            guard hasEntered else { throw Failure(.cancelled, "told to stop while waiting for a free fork") }
+        }
         defer { leave() }
         return try await body()
     }
 
     /// How many stand in the line.
     public var waiting: Int { state.withLock { $0.line.count } }
-    public var isFull: Bool { state.withLock { $0.free == 0 } }
 
     private func enter(_ priority: Int) async -> Bool {
         let id = state.withLock { state in
@@ -35,10 +46,7 @@ public final class Forks: Sendable {
             await withCheckedContinuation { ticket in
                 let answer: Bool? = state.withLock { state in
                     if Task.isCancelled { return false }
-                    if state.free > 0 {
-                        state.free -= 1
-                        return true
-                    }
+                    if state.takeFree() { return true }
                     let place = state.line.lastIndex { $0.priority >= priority }.map { $0 + 1 } ?? 0
                     state.line.insert((id, priority, ticket), at: place)
                     return nil

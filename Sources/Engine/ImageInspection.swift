@@ -35,14 +35,28 @@ public actor ImageInspection {
     /// The plan with what was found put into it: sizes for conversions, the proof that hosts are held to, or the refusal of every transfer, also where Glance
     /// will not give the bytes. Throws where another try may get them.
     public func inspected(_ plan: Plan) async throws(Failure) -> Plan {
+        try await judged(plan) { () async throws(Failure) in
+            switch try await finding(on: plan.image) {
+            case .safe(let image): plan.inspected(image)
+            case .refused(let reason): plan.refusing("image \(plan.image.id) is refused: \(reason)")
+            }
+        }
+    }
+
+    /// The plan where a signature vouches for the image or none is asked for, else the refusal of every transfer. `inLine`: as `Forks` has it; an image that is to be
+    /// read as a whole for that waits for others.
+    public func signed(_ plan: Plan, inLine: @escaping @Sendable (Bool) async -> Void = { _ in }) async throws(Failure) -> Plan {
+        try await judged(plan) { () async throws(Failure) in
+            guard let refusal = try await signatures?.refusal(of: plan.image, inLine: inLine) else { return plan }
+            return plan.refusing("image \(plan.image.id) is refused: \(refusal)")
+        }
+    }
+
+    /// What moves no bytes needs no judgement.
+    private func judged(_ plan: Plan, _ verdict: () async throws(Failure) -> Plan) async throws(Failure) -> Plan {
         guard plan.movesBytes else { return plan }
         do throws(Failure) {
-            switch try await finding(on: plan.image) {
-            case .safe(let image):
-                guard let refusal = try await signatures?.refusal(of: plan.image) else { return plan.inspected(image) }
-                return plan.refusing("image \(plan.image.id) is refused: \(refusal)")
-            case .refused(let reason): return plan.refusing("image \(plan.image.id) is refused: \(reason)")
-            }
+            return try await verdict()
         } catch  where error.kind == .permanent {
             return plan.refusing(error.description)
         } catch {

@@ -29,8 +29,10 @@ public struct NovaCaching<C: Clock>: Sendable where C.Instant == WallInstant {
     }
 
     /// One outcome a step; `settle` is awaited with each as soon as it is known. `wanted`: all hosts that are to have the image, whatever their steps say.
+    /// `inLine`: as `Forks` has it, for the aggregate's line.
     func cache(
-        _ site: SitePlan, of image: ImageFacts, wanted: Set<HostName>, fleet: Fleet, settle: @escaping @Sendable (Outcome) async -> Void
+        _ site: SitePlan, of image: ImageFacts, wanted: Set<HostName>, fleet: Fleet, inLine: @Sendable (Bool) async -> Void = { _ in },
+        settle: @escaping @Sendable (Outcome) async -> Void
     ) async -> [Outcome] {
         let ledger = Verdicts(site: site, image: image.id, began: clock.now.date, settle: settle)
         do throws(Failure) {
@@ -39,7 +41,8 @@ public struct NovaCaching<C: Clock>: Sendable where C.Instant == WallInstant {
             try check(hosts.others, of: aggregate, image: image.id, wanted: wanted, fleet)
             for host in hosts.absent { await ledger.fail(host, absent(host, aggregate), at: clock.now.date) }
             if !hosts.names.isEmpty {
-                try await turns.forks(of: aggregate.uuid, count: 1).run(priority: site.priority) { () async throws(Failure) in
+                let line = await turns.forks(of: aggregate.uuid, count: 1)
+                try await line.run(priority: site.priority, inLine: inLine) { () async throws(Failure) in
                     try await ask(aggregate, for: image.id, hosts.names, ledger)
                 }
             }
@@ -88,24 +91,25 @@ public struct NovaCaching<C: Clock>: Sendable where C.Instant == WallInstant {
     private func ask(_ aggregate: HostAggregate, for image: ImageID, _ hosts: [String: HostName], _ ledger: Verdicts) async throws(Failure)
     {
         try await reports.listening(to: aggregate.uuid) { inbox throws(Failure) in
-            var round = NovaRound(image: image, hosts: hosts)
             try await untilListening(inbox)
             let askedAt = clock.now.date
             await ledger.asked(at: askedAt)
             let request = try await nova.cache(image, in: aggregate)
             logger.info(
                 "Nova was asked", metadata: ["image": "\(image)", "aggregate": "\(aggregate.name)", "request": "\(request ?? "unknown")"])
-            await ledger.record(round.answered(request: request), at: clock.now.date)
+            var round = NovaRound(image: image, hosts: hosts, request: request)
             var deadline = deadline()
             while !round.isOver {
-                let heard = try await next(inbox, until: deadline)
-                guard !heard.isEmpty else { throw silence(aggregate) }
-                for report in heard {
+                let news = try await next(inbox, until: deadline)
+                guard !news.isEmpty else { throw silence(aggregate) }
+                for case .report(let report) in news {
                     let verdicts = round.heard(report)
                     await ledger.record(verdicts, at: clock.now.date)
                     // What others ask of the aggregate gives nobody more time.
                     if !verdicts.isEmpty { deadline = self.deadline() }
                 }
+                // What was heard before is the truth all the same.
+                for case .deaf(let failure) in news where !round.isOver { throw deaf(failure, "how Nova ended is not known") }
             }
             if round.isEnded { await ledger.failRest(noAnswer(aggregate), at: clock.now.date) }
         }
@@ -114,13 +118,9 @@ public struct NovaCaching<C: Clock>: Sendable where C.Instant == WallInstant {
     private func untilListening(_ inbox: NovaInbox) async throws(Failure) {
         let deadline = clock.now.advanced(by: .seconds(limits.commandSeconds))
         while clock.now < deadline, !Task.isCancelled {
-            for news in inbox.take() {
-                switch news {
-                case .listening: return
-                case .deaf(let failure): throw deaf(failure, "Nova was not asked")
-                case .report: continue
-                }
-            }
+            let lastWord = inbox.take().last { if case .report = $0 { false } else { true } }
+            if case .deaf(let failure) = lastWord { throw deaf(failure, "Nova was not asked") }
+            if lastWord != nil { return }
             await inbox.wakeup.sleep(until: deadline, clock: clock)
         }
         try stopIfCancelled("before Nova was asked")
@@ -130,18 +130,11 @@ public struct NovaCaching<C: Clock>: Sendable where C.Instant == WallInstant {
     }
 
     /// What came about the aggregate; empty where the deadline passed.
-    private func next(_ inbox: NovaInbox, until deadline: WallInstant) async throws(Failure) -> [CachingReport] {
+    private func next(_ inbox: NovaInbox, until deadline: WallInstant) async throws(Failure) -> [NovaInbox.News] {
         while clock.now < deadline {
             try stopIfCancelled("while Nova worked; it goes on by itself")
-            var heard: [CachingReport] = []
-            for news in inbox.take() {
-                switch news {
-                case .listening: continue
-                case .deaf(let failure): throw deaf(failure, "how Nova ended is not known")
-                case .report(let report): heard.append(report)
-                }
-            }
-            if !heard.isEmpty { return heard }
+            let news = inbox.take()
+            if !news.isEmpty { return news }
             await inbox.wakeup.sleep(until: deadline, clock: clock)
         }
         return []

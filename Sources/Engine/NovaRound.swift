@@ -14,29 +14,18 @@ struct NovaRound {
     private(set) var silent: [String: HostName]
     /// Nova has told the end of this request: the silent stay silent.
     private(set) var isEnded = false
-    /// Nil before Nova answered the request; then its id, where Nova gave one.
-    private var request: String??
-    /// What was heard before the answer: it may be of this request or of somebody else's.
-    private var early: [CachingReport] = []
+    /// Nil where Nova gave none.
+    private let request: String?
 
-    init(image: ImageID, hosts: [String: HostName]) {
+    init(image: ImageID, hosts: [String: HostName], request: String?) {
         self.image = image
+        self.request = request
         silent = hosts
     }
 
     var isOver: Bool { isEnded || silent.isEmpty }
 
-    mutating func answered(request: String?) -> [(HostName, Verdict)] {
-        self.request = .some(request)
-        defer { early = [] }
-        return early.flatMap { heard($0) }
-    }
-
     mutating func heard(_ report: CachingReport) -> [(HostName, Verdict)] {
-        guard let request else {
-            early.append(report)
-            return []
-        }
         let isOurs = request == report.request
         // Where one of them is not known, a host's report is still the truth about that host, but an end may be another request's.
         guard isOurs || request == nil || report.request == nil else { return [] }

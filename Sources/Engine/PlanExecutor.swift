@@ -49,77 +49,72 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         }
     }
 
-    /// One outcome a step. `report` hears of each start, progress and outcome as it happens; `settled` is awaited with the outcome
-    /// of each step that was not at rest as it ends, so that it is on disk even if the process dies before the plan ends; `waits` is told true whenever all
-    /// that is left waits for the turns of its sites, and false when that is over.
+    /// One outcome a step, those of `Plan.outcomesAtRest` first. `report` hears of each start, progress and outcome as it happens; `settled` is awaited with the
+    /// outcome of each other step as it ends, so that it is on disk even if the process dies before the plan ends; `waits` is told true whenever all that is left
+    /// waits for the turns of its sites, and false when that is over.
     public func execute(
         _ plan: Plan, fleet: Fleet, report: @escaping Report = { _ in }, settled: @escaping @Sendable (Outcome) async -> Void = { _ in },
         waits: @escaping @Sendable (Bool) async -> Void = { _ in }
     ) async -> [Outcome] {
-        let (turns, listener) = (SiteTurns(sites: plan.sites.count, tell: waits), Listener(report: report, settled: settled))
+        let (resting, sites) = (plan.outcomesAtRest(fleet), plan.sitesAtWork)
+        for outcome in resting { report(.ended(outcome)) }
+        let (turns, listener) = (SiteTurns(sites: sites.count, tell: waits), Listener(report: report, settled: settled))
         return await withTaskGroup(of: [Outcome].self) { group in
-            for site in plan.sites {
+            for site in sites {
                 group.addTask {
                     let outcomes =
                         site.via == .novaAPI
-                        ? await throughNova(site, of: plan, fleet: fleet, listener)
-                        : await inTurn(site, of: plan.image, fleet: fleet, turns, listener)
+                        ? await throughNova(site, of: plan, fleet: fleet, turns, listener)
+                        : await inTurn(site, of: plan.image, beside: resting, fleet: fleet, turns, listener)
                     await turns.ended()
                     return outcomes
                 }
             }
-            return await group.reduce(into: []) { $0 += $1 }
+            return await group.reduce(into: resting) { $0 += $1 }
         }
     }
 
     /// What Nova is to do is one request for all hosts of the site; it has bounds of its own.
     private func throughNova(
-        _ site: SitePlan, of plan: Plan, fleet: Fleet, _ listener: Listener
+        _ site: SitePlan, of plan: Plan, fleet: Fleet, _ turns: SiteTurns, _ listener: Listener
     ) async -> [Outcome] {
-        var (resting, asking) = (site, site)
-        resting.steps.removeAll { !$0.isAtRest }
-        asking.steps.removeAll(where: \.isAtRest)
-        let outcomes = await execute(resting, of: plan.image, fleet: fleet, listener)
-        guard !asking.steps.isEmpty else { return outcomes }
-        for step in asking.steps { listener.report(.started(image: plan.image.id, host: step.host)) }
+        for step in site.steps { listener.report(.started(image: plan.image.id, host: step.host)) }
         if let nova {
-            return outcomes + (await nova.cache(asking, of: plan.image, wanted: plan.wanted, fleet: fleet, settle: listener.ended))
+            return await nova.cache(
+                site, of: plan.image, wanted: plan.wanted, fleet: fleet, inLine: { await turns.stands($0) }, settle: listener.ended)
         }
-        let deaf = asking.steps.map {
+        let deaf = site.steps.map {
             StepWork(image: plan.image, site: site, step: $0, fleet: fleet)
                 .outcome(.failed, reason: NovaCaching<C>.notConfigured, failure: .permanent)
         }
         for outcome in deaf { await listener.ended(outcome) }
-        return outcomes + deaf
+        return deaf
     }
 
     /// An image whose bytes go to the site waits for its turn there, higher priority first; touches move nothing and wait for nobody.
     private func inTurn(
-        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, _ turns: SiteTurns, _ listener: Listener
+        _ site: SitePlan, of image: ImageFacts, beside resting: [Outcome], fleet: Fleet, _ turns: SiteTurns, _ listener: Listener
     ) async -> [Outcome] {
-        guard site.movesBytes else { return await execute(site, of: image, fleet: fleet, listener) }
-        let line = await images.forks(of: site.site, count: imagesPerSite)
-        let waits = line.isFull
-        if waits { await turns.waits() }
+        guard site.movesBytes else { return await execute(site, of: image, beside: resting, fleet: fleet, listener) }
         do throws(Failure) {
-            return try await line.run(priority: site.priority) { () async throws(Failure) in
-                if waits { await turns.proceeds() }
-                return await execute(site, of: image, fleet: fleet, listener)
+            let line = await images.forks(of: site.site, count: imagesPerSite)
+            return try await line.run(priority: site.priority, inLine: { await turns.stands($0) }) { () async throws(Failure) in
+                await execute(site, of: image, beside: resting, fleet: fleet, listener)
             }
         } catch {
             // Told to stop before its turn: each step says so by itself.
-            if waits { await turns.proceeds() }
-            return await execute(site, of: image, fleet: fleet, listener)
+            return await execute(site, of: image, beside: resting, fleet: fleet, listener)
         }
     }
 
+    /// `resting`: hosts of this site, and of others, that have their bytes or will not get them.
     func execute(
-        _ site: SitePlan, of image: ImageFacts, fleet: Fleet, _ listener: Listener
+        _ site: SitePlan, of image: ImageFacts, beside resting: [Outcome] = [], fleet: Fleet, _ listener: Listener
     ) async -> [Outcome] {
         if site.isRelayed, image.sizeBytes != nil, image.digest != nil {
             return await relay(site, of: image, fleet: fleet, listener)
         }
-        let arrivals = Arrivals()
+        let arrivals = Arrivals(resting)
         let atSite = await forks(ofSite: site)
         let works = site.steps.map { StepWork(image: image, site: site, step: $0, fleet: fleet) }
         let outcomes = await withTaskGroup(of: Outcome.self) { group in
@@ -127,7 +122,7 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
                 group.addTask {
                     let outcome = await run(work, arrivals: arrivals, atSite: atSite, report: listener.report)
                     await arrivals.settle(outcome)
-                    if work.step.isAtRest { listener.report(.ended(outcome)) } else { await listener.ended(outcome) }
+                    await listener.ended(outcome)
                     return outcome
                 }
             }
@@ -142,7 +137,7 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
     /// What a converting host kept for the others is not needed once all of them have ended; one that failed goes on from it. Where this fails, the
     /// sweep takes it.
     func release(_ works: [StepWork], after outcomes: [Outcome]) async {
-        let done = Set(outcomes.filter { $0.kind == .cached || $0.kind == .existing }.map(\.host))
+        let done = Set(outcomes.filter(\.hasBytes).map(\.host))
         await withTaskGroup(of: Void.self) { group in
             for work in works where work.keepsOriginal && done.contains(work.step.host) {
                 group.addTask {
@@ -233,7 +228,7 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
     /// others of the site come first, and false once it is this one's turn.
     func download(
         _ work: StepWork, _ request: BaseFileRequest, on host: Host, progress: @escaping Progress,
-        inLine: @escaping @Sendable (Bool) -> Void = { _ in }
+        inLine: @escaping @Sendable (Bool) async -> Void = { _ in }
     ) async throws(Failure) -> Transfer? {
         try await work.site.deliver.window.whileOpen(clock) { () async throws(Failure) in
             try await limited(work, inLine) { () async throws(Failure) in
@@ -266,14 +261,10 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
 
     /// Whoever holds this line waits for nothing else, so that two lines can never wait for each other.
     private func limited<Result: Sendable>(
-        _ work: StepWork, _ inLine: @escaping @Sendable (Bool) -> Void, _ body: @escaping @Sendable () async throws(Failure) -> Result
+        _ work: StepWork, _ inLine: @escaping @Sendable (Bool) async -> Void, _ body: @escaping @Sendable () async throws(Failure) -> Result
     ) async throws(Failure) -> Result {
         guard work.site.deliver.rateLimit != nil else { return try await body() }
-        inLine(true)
-        return try await downloads.forks(of: work.site.site, count: 1).run(priority: work.step.priority) { () async throws(Failure) in
-            inLine(false)
-            return try await body()
-        }
+        return try await downloads.forks(of: work.site.site, count: 1).run(priority: work.step.priority, inLine: inLine, body)
     }
 
     private func copyOrFetch(
@@ -327,23 +318,26 @@ public enum ExecutionReport: Sendable {
 
 /// Which hosts of a site have the bytes by now; copies wait here for their source.
 private actor Arrivals {
-    private var settled: [HostName: Bool] = [:]
-    private var waits: Set<HostName> = []
+    private var settled: [HostName: Outcome]
     private var waiting: [HostName: [CheckedContinuation<Bool, Never>]] = [:]
 
+    init(_ outcomes: [Outcome]) { settled = Dictionary(outcomes.map { ($0.host, $0) }) { first, _ in first } }
+
     func settle(_ outcome: Outcome) {
-        let (host, hasBytes) = (outcome.host, outcome.kind == .cached || outcome.kind == .existing)
-        settled[host] = hasBytes
-        if outcome.againAt != nil { waits.insert(host) }
-        for waiter in waiting.removeValue(forKey: host) ?? [] { waiter.resume(returning: hasBytes) }
+        settled[outcome.host] = outcome
+        for waiter in waiting.removeValue(forKey: outcome.host) ?? [] { waiter.resume(returning: outcome.hasBytes) }
     }
 
     /// Whether it has no bytes because the site's window closed first.
-    func waits(_ host: HostName) -> Bool { waits.contains(host) }
+    func waits(_ host: HostName) -> Bool { settled[host]?.againAt != nil }
 
     /// Every step settles, cancelled ones too, so nobody waits for ever.
     func hasBytes(_ host: HostName) async -> Bool {
-        if let known = settled[host] { return known }
+        if let known = settled[host] { return known.hasBytes }
         return await withCheckedContinuation { waiting[host, default: []].append($0) }
     }
+}
+
+extension Outcome {
+    fileprivate var hasBytes: Bool { kind == .cached || kind == .existing }
 }

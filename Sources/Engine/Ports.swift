@@ -206,7 +206,8 @@ extension HostOperations {
 public protocol Ledger: Sendable {
     // Work
     /// Commits intents, one row an image: a repeated request raises the row's generation, resets its attempts and makes it due at `now`, except for
-    /// `.resync`, which leaves a row that already waits as it is. `.refresh` asks for some hosts only, the others for all: it leaves a waiting row's cause, and any other replaces it.
+    /// `.resync`, which leaves a row that already waits as it is, unless it is due later than anything is put off. `.refresh` asks for some hosts only, the others
+    /// for all: it leaves a waiting row's cause, and any other replaces it.
     /// Returns the rows that it made or renewed, in no order.
     @discardableResult
     func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) -> [WorkRow]
@@ -218,8 +219,9 @@ public protocol Ledger: Sendable {
     func finish(_ row: WorkRow) async throws(Failure)
     /// The same for several rows, in one transaction where it can. A power cut may bring the last finished rows back: they are then looked at once more.
     func finish(_ rows: [WorkRow]) async throws(Failure)
-    /// Keeps the row for another round at `dueAt` with one more attempt, unless its generation is newer (then it stays due). One that another round has finished
-    /// meanwhile comes back.
+    /// Keeps the row for another round at `dueAt` with one more attempt and a new generation, so that no other round of the image that ends well takes it away.
+    /// `row.generation`: the newest that any round of the image has taken. A row that is newer has been asked for or put off since: it stays as it is, but due at
+    /// `dueAt` where that is sooner. One that another round has finished meanwhile comes back.
     /// The cause becomes `.retry`, but a `.refresh` stays one.
     /// `isFailure: false` leaves the attempts as they are: the row only waits.
     func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool) async throws(Failure)

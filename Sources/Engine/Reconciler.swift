@@ -44,7 +44,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         case settled
         /// Something failed that another round may mend; soon, or, where every failure is permanent, once somebody had time to act.
         case again(reason: String, isPermanent: Bool)
-        /// Nothing failed, but bytes wait for a site's window, which opens then.
+        /// Nothing failed, but bytes wait: for a site's window, which opens then, or for those that are on their way to the site.
         case waiting(until: Date, reason: String)
         /// We were told to stop in the middle.
         case stopped
@@ -54,16 +54,17 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     public enum Stage: Sendable {
         /// The image may be looked at again: what this round is at work on is left to it.
         case planned
-        /// All that is left of it waits for the turns of its sites, and then does not.
+        /// All that is left of it stands in lines that other images stand in, and then does not.
         case waits(Bool)
     }
 
     public func reconcile(_ id: ImageID, cause: WorkCause, reached: @escaping @Sendable (Stage) async -> Void = { _ in }) async -> End {
         do throws(Failure) {
             let policy = policy.value
-            let planned = try await looks.run { () async throws(Failure) in try await plan(id, policy, cause) }
-            guard let planned else { return .settled }
-            let outcomes = try await execute(planned, policy.fleet, reached)
+            let draft = try await looks.run { () async throws(Failure) in try await look(at: id, policy, cause) }
+            guard let draft else { return .settled }
+            let plan = try await plan(draft, policy.fleet, cause, reached)
+            let outcomes = try await execute(plan, policy.fleet, reached)
             return end(after: outcomes)
         } catch {
             if error.kind == .cancelled { return .stopped }
@@ -72,8 +73,15 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         }
     }
 
+    /// A plan whose image may have to be read as a whole before anybody gets it.
+    private struct Draft {
+        let decision: Decision
+        let observed: [HostName: HostObservation]
+        let plan: Plan
+    }
+
     /// Nil where the image is gone from Glance.
-    private func plan(_ id: ImageID, _ policy: Policy, _ cause: WorkCause) async throws(Failure) -> Plan? {
+    private func look(at id: ImageID, _ policy: Policy, _ cause: WorkCause) async throws(Failure) -> Draft? {
         guard let facts = try await catalog.image(id) else {
             try await ledger.recordGone(id, at: clock.now.date)
             try await lookAgain(at: await rivals.forget(id))
@@ -82,24 +90,29 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         }
         let fleet = cause == .refresh ? try await inNeed(of: id, policy.fleet) : policy.fleet
         let decision = try await decide(facts, policy.rules, fleet)
-        var open = decision
         let left = underWay.of(id)
-        open.placements.removeAll { left.contains($0.host) }
-        let throughNova = open.hostsThroughNova(fleet, policy.defaults)
-        let asked = enforcedHosts(open, fleet).filter { !throughNova.contains($0.name) }
+        let throughNova = decision.hostsThroughNova(fleet, policy.defaults).subtracting(left)
+        let asked = enforcedHosts(decision, fleet).filter { !throughNova.contains($0.name) && !left.contains($0.name) }
         let observed = await surveyor.observations(of: asked, for: id).merging(try await told(id, throughNova)) { asked, _ in asked }
         if Task.isCancelled { throw Failure(.cancelled, "told to stop before image \(id) was planned") }
-        var plan = Planner.plan(open, fleet: fleet, observed: observed, defaults: policy.defaults, now: clock.now.date)
-        plan.underWay = left
+        let plan = Planner.plan(
+            decision, fleet: fleet, observed: observed, defaults: policy.defaults, underWay: left, now: clock.now.date)
         // What is said of some sites is no word on the others; what changed about the image comes as an event or with the next resync. Before anything that can
         // fail: `status` tells what is wanted, and what no rule wants any longer is not touched any longer.
         if cause != .refresh { try await ledger.record(decision, ttlSeconds: plan.ttlByHost, at: clock.now.date) }
-        plan = try await inspection.inspected(plan)
+        return Draft(decision: decision, observed: observed, plan: try await inspection.inspected(plan))
+    }
+
+    private func plan(
+        _ draft: Draft, _ fleet: Fleet, _ cause: WorkCause, _ reached: @escaping @Sendable (Stage) async -> Void
+    ) async throws(Failure) -> Plan {
+        let plan = try await inspection.signed(draft.plan) { await reached(.waits($0)) }
         for refusal in plan.refusals {
-            logger.warning("refused", metadata: ["image": "\(id)", "name": "\(facts.name.printable)", "reason": "\(refusal)"])
+            let image: Logger.Metadata = ["image": "\(plan.image.id)", "name": "\(plan.image.name.printable)"]
+            logger.warning("refused", metadata: image.merging(["reason": "\(refusal)"]) { $1 })
         }
-        try check(plan, fleet, observed)
-        log(decision, plan, cause)
+        try check(plan, fleet, draft.observed)
+        log(draft.decision, plan, cause)
         return plan
     }
 

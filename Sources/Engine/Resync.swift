@@ -9,6 +9,7 @@ public actor Resync<C: Clock> where C.Instant == WallInstant {
     private let ledger: any Ledger
     private let policy: CurrentPolicy
     private let rivals: RivalBook
+    private let counters: EngineCounters
     private let interval: Duration
     private let clock: C
     private let logger: Logger
@@ -19,13 +20,14 @@ public actor Resync<C: Clock> where C.Instant == WallInstant {
     private var policyChanges = (seen: 0, queued: 0)
 
     public init(
-        catalog: any ImageCatalog, ledger: any Ledger, policy: CurrentPolicy, intervalSeconds: Int, rivals: RivalBook? = nil,
-        clock: C, logger: Logger, workWakeup: Wakeup
+        catalog: any ImageCatalog, ledger: any Ledger, policy: CurrentPolicy, counters: EngineCounters, intervalSeconds: Int,
+        rivals: RivalBook? = nil, clock: C, logger: Logger, workWakeup: Wakeup
     ) {
         self.catalog = catalog
         self.ledger = ledger
         self.policy = policy
         self.rivals = rivals ?? RivalBook(catalog: catalog)
+        self.counters = counters
         self.interval = .seconds(intervalSeconds)
         self.clock = clock
         self.logger = logger
@@ -38,6 +40,7 @@ public actor Resync<C: Clock> where C.Instant == WallInstant {
             var pause = interval
             do throws(Failure) {
                 try await queueEverything()
+                counters.resynced()
                 failures = 0
             } catch {
                 guard error.kind != .cancelled else { return }

@@ -12,7 +12,7 @@ public protocol SignatureCertificates: Sendable {
 /// `verify_signatures`: an image is handed to hosts only with a signature of its bytes that a certificate stands for.
 ///
 /// The signature is over a digest. Where that is the one that Glance has of the image (`os_hash_algo`), no byte is read, since every host holds its bytes against
-/// it. Otherwise the image is read once, in pieces, and both digests are made from the same bytes.
+/// it. Otherwise the image is read once, in pieces, and both digests are made from the same bytes; two images at once, as that may take as long as a download.
 public actor SignatureCheck {
     private struct Subject: Hashable {
         let digest: Digest
@@ -29,6 +29,7 @@ public actor SignatureCheck {
     private let now: @Sendable () -> Date
     private let logger: Logger
     private var digests: [Subject: Digest] = [:]
+    private let readers = Forks(2)
 
     public init(catalog: any ImageCatalog, certificates: any SignatureCertificates, now: @escaping @Sendable () -> Date, logger: Logger) {
         self.catalog = catalog
@@ -37,8 +38,11 @@ public actor SignatureCheck {
         self.logger = logger
     }
 
-    /// Why the image must not be handed to Nova; nil for one that is signed. Throws where Glance or the certificates cannot be asked.
-    public func refusal(of image: ImageFacts) async throws(Failure) -> String? {
+    /// Why the image must not be handed to Nova; nil for one that is signed. Throws where Glance or the certificates cannot be asked. `inLine`: as `Forks` has it,
+    /// where the image is to be read and others are being read.
+    public func refusal(
+        of image: ImageFacts, inLine: @escaping @Sendable (Bool) async -> Void = { _ in }
+    ) async throws(Failure) -> String? {
         let signature: ImageSignature
         do throws(SignatureRefusal) { signature = try ImageSignature(properties: image.properties) } catch { return error.description }
         guard let certificate = try await certificates.certificate(signature.certificate) else {
@@ -47,7 +51,8 @@ public actor SignatureCheck {
         guard let known = image.digest, let bytes = image.sizeBytes else {
             throw Failure(.retriable, "Glance has no size or digest of image \(image.id) yet, so its signature cannot be checked")
         }
-        guard let digest = try await digest(signature.hash, of: image.id, bytes: bytes, known: known) else {
+        let made = try await digest(signature.hash, of: image.id, bytes: bytes, known: known, inLine)
+        guard let digest = made else {
             return "Glance sent bytes that do not match its own \(known.algorithm.rawValue) of the image"
         }
         do throws(SignatureRefusal) {
@@ -59,9 +64,19 @@ public actor SignatureCheck {
     }
 
     /// Nil where the bytes are not those that Glance's digest is of.
-    private func digest(_ algorithm: DigestAlgorithm, of id: ImageID, bytes: Int64, known: Digest) async throws(Failure) -> Digest? {
+    private func digest(
+        _ algorithm: DigestAlgorithm, of id: ImageID, bytes: Int64, known: Digest, _ inLine: @escaping @Sendable (Bool) async -> Void
+    ) async throws(Failure) -> Digest? {
         if known.algorithm == algorithm { return known }
+        if let made = digests[Subject(digest: known, algorithm: algorithm)] { return made }
+        return try await readers.run(inLine: inLine) { () async throws(Failure) in
+            try await read(id, bytes: bytes, known: known, algorithm)
+        }
+    }
+
+    private func read(_ id: ImageID, bytes: Int64, known: Digest, _ algorithm: DigestAlgorithm) async throws(Failure) -> Digest? {
         let subject = Subject(digest: known, algorithm: algorithm)
+        // Another round may have read it meanwhile.
         if let made = digests[subject] { return made }
         guard var wanted = RunningDigest(algorithm), var check = RunningDigest(known.algorithm) else {
             throw Failure(.permanent, "image \(id): its \(known.algorithm.rawValue) digest cannot be checked here; upload it anew")

@@ -10,13 +10,10 @@ actor SiteTurns {
         self.tell = tell
     }
 
-    func waits() async {
-        (working, waiting) = (working - 1, waiting + 1)
-        await tellChange()
-    }
-
-    func proceeds() async {
-        (working, waiting) = (working + 1, waiting - 1)
+    /// One of the sites stands in a line, or no longer does.
+    func stands(_ isInLine: Bool) async {
+        let change = isInLine ? 1 : -1
+        (working, waiting) = (working - change, waiting + change)
         await tellChange()
     }
 

@@ -52,8 +52,8 @@ struct StepWork: Sendable {
         case .unsupported(let reason): outcome(.unsupported, reason: reason)
         case .refused(let reason): outcome(.failed, reason: reason, failure: .permanent)
         case .unreachable(let reason): outcome(.failed, reason: reason, failure: .retriable)
-        case .waiting(let opening):
-            outcome(.skipped, reason: site.waitReason(opening), againAt: opening)
+        case .waiting(let opening): outcome(.skipped, reason: site.waitReason(opening), againAt: opening)
+        case .arriving(let lookAgain): outcome(.skipped, reason: site.arrivalReason, againAt: lookAgain)
         }
     }
 
@@ -78,6 +78,15 @@ extension SitePlan {
 }
 
 extension Plan {
+    /// Without the steps that change nothing, and without sites where nothing is left then.
+    var sitesAtWork: [SitePlan] {
+        sites.compactMap { site in
+            var site = site
+            site.steps.removeAll(where: \.isAtRest)
+            return site.steps.isEmpty ? nil : site
+        }
+    }
+
     /// Of the steps that change nothing.
     func outcomesAtRest(_ fleet: Fleet) -> [Outcome] {
         sites.flatMap { site in

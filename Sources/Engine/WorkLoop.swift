@@ -25,8 +25,9 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     private var workers = 0
     /// Those of them whose rounds only stand in lines.
     private var waitingWorkers = 0
-    /// Settled rows that the next transaction finishes together.
-    private var settled: [WorkRow] = []
+    /// Those whose rows the next transaction finishes together.
+    private var settled: [Round] = []
+    private var lastRound = 0
     private var isFinishing = false
     private var isDraining = false
     /// A round could not be written down: the loop ends, and with it the process.
@@ -41,17 +42,23 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         self.wakeup = wakeup
     }
 
+    private struct Round: Identifiable, Sendable {
+        let id: Int
+        let row: WorkRow
+        var image: ImageID { row.image }
+    }
+
+    /// Rounds of one image that have begun, and not ended.
     private struct Rounds {
-        var count = 1
-        var newest: Int64
-        /// Until then its row is not taken again; nil while it is not planned.
-        var untouchedUntil: Date?
+        var count = 0
+        var newest = Int64.min
+        /// The one that looks at the image and plans: there is one at a time.
+        var looking: Round.ID?
+        /// Until then its row is not taken again.
+        var untouchedUntil = Date.distantPast
 
         /// All of them while it is looked at.
-        func newestTaken(at now: Date) -> Int64? {
-            guard let untouchedUntil else { return .max }
-            return now < untouchedUntil ? newest : nil
-        }
+        func newestTaken(at now: Date) -> Int64? { looking != nil ? .max : now < untouchedUntil ? newest : nil }
     }
 
     /// Runs until drained or cancelled. Throws where the ledger fails: without it nothing may be done.
@@ -59,7 +66,7 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         do {
             try await withThrowingDiscardingTaskGroup { group in
                 while isTaking {
-                    waiting = handed.filter { $0.generation > newestRead && mayTake($0) }
+                    waiting = handed.filter { $0.generation > newestRead }
                     handed = []
                     begin(&group)
                     waiting = []
@@ -110,47 +117,56 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     private var isFull: Bool { busyWorkers >= limits.imagesInFlight }
 
     private func begin(_ group: inout ThrowingDiscardingTaskGroup<any Error>) {
-        while !isFull, let row = next() {
+        while !isFull, let round = next() {
             workers += 1
-            group.addTask { try await self.work(from: row) }
+            group.addTask { try await self.work(from: round) }
         }
     }
 
-    private func next() -> WorkRow? {
-        guard isTaking, let row = waiting.popLast() else { return nil }
-        inFlight[row.image] = Rounds(count: (inFlight[row.image]?.count ?? 0) + 1, newest: row.generation)
-        return row
+    private func next() -> Round? {
+        while isTaking, let row = waiting.popLast() {
+            guard mayTake(row) else { continue }
+            lastRound += 1
+            var rounds = inFlight[row.image] ?? Rounds()
+            (rounds.count, rounds.newest, rounds.looking) = (rounds.count + 1, max(rounds.newest, row.generation), lastRound)
+            inFlight[row.image] = rounds
+            return Round(id: lastRound, row: row)
+        }
+        return nil
     }
 
-    private func reached(_ stage: Reconciler<C>.Stage, _ row: WorkRow) {
+    private func reached(_ stage: Reconciler<C>.Stage, _ round: Round) {
         switch stage {
-        case .planned: rest(row.image)
+        case .planned: looked(round)
         case .waits(let waits):
             waitingWorkers += waits ? 1 : -1
             if waits { wakeup.wake() }
         }
     }
 
-    private func rest(_ image: ImageID) {
-        inFlight[image]?.untouchedUntil = clock.now.date.addingTimeInterval(PlacementRecord.longestRetrySeconds)
+    /// What its round is at work on is left to it for some time; an event is a newer row.
+    private func looked(_ round: Round) {
+        guard inFlight[round.image]?.looking == round.id else { return }
+        inFlight[round.image]?.looking = nil
+        inFlight[round.image]?.untouchedUntil = clock.now.date.addingTimeInterval(PlacementRecord.longestRetrySeconds)
     }
 
-    private func ended(_ row: WorkRow) {
-        inFlight[row.image]?.count -= 1
-        if inFlight[row.image]?.count == 0 { inFlight[row.image] = nil }
-        // It ended before there was a plan, and an earlier round goes on.
-        if inFlight[row.image]?.untouchedUntil == nil { rest(row.image) }
+    private func ended(_ round: Round) {
+        // There may have been nothing to plan.
+        looked(round)
+        inFlight[round.image]?.count -= 1
+        if inFlight[round.image]?.count == 0 { inFlight[round.image] = nil }
     }
 
     /// One row after the other until none is left that was read ahead.
-    private func work(from first: WorkRow) async throws(Failure) {
-        var row: WorkRow? = first
+    private func work(from first: Round) async throws(Failure) {
+        var round: Round? = first
         do throws(Failure) {
-            while let taken = row {
-                let end = await reconciler.reconcile(taken.image, cause: taken.cause) { await self.reached($0, taken) }
+            while let taken = round {
+                let end = await reconciler.reconcile(taken.image, cause: taken.row.cause) { await self.reached($0, taken) }
                 try await settle(taken, end)
                 // Those that stood in lines may have gone on meanwhile.
-                row = busyWorkers <= limits.imagesInFlight ? next() : nil
+                round = busyWorkers <= limits.imagesInFlight ? next() : nil
             }
         } catch {
             hasFailed = true
@@ -162,25 +178,33 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         wakeup.wake()
     }
 
-    private func settle(_ row: WorkRow, _ end: Reconciler<C>.End) async throws(Failure) {
+    private func settle(_ round: Round, _ end: Reconciler<C>.End) async throws(Failure) {
+        let row = round.row
         switch end {
         case .settled:
-            settled.append(row)
+            settled.append(round)
             return try await finishSettled()
         case .again(let reason, let isPermanent):
             let wait = isPermanent ? Double(limits.backoffMaxSeconds) : backoff(after: row.attempts)
             logger.notice(
                 "tried again later",
                 metadata: ["image": "\(row.image)", "in_seconds": "\(Int(wait))", "attempt": "\(row.attempts + 1)", "reason": "\(reason)"])
-            try await ledger.postpone(row, until: clock.now.date.addingTimeInterval(wait), reason: reason)
+            try await postpone(row, until: clock.now.date.addingTimeInterval(wait), reason: reason)
         case .waiting(let until, let reason):
             // Looked at now and then all the same: what another site misses of an image meanwhile must not wait for this one's window.
             let dueAt = min(until, clock.now.date.addingTimeInterval(Double(limits.backoffMaxSeconds)))
             logger.info("waits", metadata: ["image": "\(row.image)", "reason": "\(reason)"])
-            try await ledger.postpone(row, until: dueAt, reason: reason, isFailure: false)
+            try await postpone(row, until: dueAt, reason: reason, isFailure: false)
         case .stopped: break  // the row stays as it is: the next start finds it due
         }
-        ended(row)
+        ended(round)
+    }
+
+    /// For all rounds of the image that have begun: none of them that ends well may take it away.
+    private func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool = true) async throws(Failure) {
+        var row = row
+        row.generation = max(row.generation, inFlight[row.image]?.newest ?? row.generation)
+        try await ledger.postpone(row, until: dueAt, reason: reason, isFailure: isFailure)
     }
 
     /// One worker writes for all: while its transaction is on its way, the rows of the next one gather.
@@ -189,10 +213,10 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         isFinishing = true
         defer { isFinishing = false }
         while !settled.isEmpty {
-            let rows = settled
+            let rounds = settled
             settled = []
-            try await ledger.finish(rows)
-            rows.forEach(ended)
+            try await ledger.finish(rounds.map(\.row))
+            rounds.forEach(ended)
         }
     }
 
@@ -207,6 +231,6 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     /// Doubled each time up to the bound, with jitter so that a site that comes back is not met by everything at once.
     private func backoff(after attempts: Int) -> Double {
         let doubled = Double(limits.backoffSeconds) * Double(1 << min(attempts, 30))
-        return min(doubled, Double(limits.backoffMaxSeconds)) * Double.random(in: 0.75...1.25)
+        return min(doubled, Double(limits.backoffMaxSeconds)) * Double.random(in: Limits.backoffJitter)
     }
 }

@@ -24,6 +24,8 @@ public struct Failure: Error, Hashable, Sendable {
         case bytes
         /// Glance did not take the token: another one may do.
         case token
+        /// The answer is longer than is kept: a narrower question may do.
+        case answer
     }
 
     public init(_ kind: Kind, _ context: String, cause: String? = nil, about: Subject? = nil) {

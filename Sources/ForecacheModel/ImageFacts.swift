@@ -10,6 +10,20 @@ public enum ImageStatus: String, Hashable, Sendable, Codable {
     public init(glance text: String) { self = ImageStatus(rawValue: text) ?? .unknown }
 }
 
+/// What Glance itself says about an image, and what only leads to bytes or secrets: never custom properties, whatever they are called.
+public enum ImageAttribute {
+    private static let names: Set<String> = [
+        "id", "name", "status", "visibility", "protected", "os_hidden", "checksum", "os_hash_algo", "os_hash_value", "owner", "size",
+        "virtual_size", "container_format", "disk_format", "created_at", "updated_at", "deleted_at", "deleted", "tags", "min_ram",
+        "min_disk",
+        "self", "file", "schema", "locations", "direct_url", "stores",
+    ]
+    /// Glance's own book-keeping of imports, which comes and goes while one runs.
+    private static let prefix = "os_glance_"
+
+    public static func has(_ name: String) -> Bool { names.contains(name) || name.hasPrefix(prefix) }
+}
+
 /// A Glance image's record as last read from Glance. Decisions are made from this and never from an event's payload.
 public struct ImageFacts: Hashable, Sendable, Codable {
     public var id: ImageID

@@ -1,6 +1,7 @@
 /// Every bound of the program in one value, each with its unit and its reason. An operator changes them under `limits:`.
 public struct Limits: Hashable, Sendable, Codable {
-    /// Hosts that work at once, in all: SSH sessions and transfers the controller follows.
+    /// Hosts that work at once, in all sites: so many for transfers, as many for surveys and sweeps, and as many for touches, which take seconds and wait for
+    /// no transfer.
     public var forks = 50
     /// Hosts of one site that work at once: Ansible's own default, so that nobody's Glance or proxy is loaded more than before.
     public var forksPerSite = 5
@@ -50,4 +51,9 @@ public struct Limits: Hashable, Sendable, Codable {
     public var statusClients = 32
 
     public init() {}
+
+    /// Waits after failed rounds are multiplied with a random one of these, so that a site that comes back is not met by everything at once.
+    public static let backoffJitter = 0.75...1.25
+    /// No work is put off for longer, in seconds.
+    public var longestBackoffSeconds: Double { Double(backoffMaxSeconds) * Self.backoffJitter.upperBound }
 }

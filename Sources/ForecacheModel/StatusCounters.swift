@@ -16,6 +16,8 @@ public struct StatusCounters: Hashable, Sendable, Codable {
     /// True while the broker delivers to our queue.
     public var isSubscribed = false
     public var lastEventAt: Date?
+    /// The end of the last resync that succeeded; the service's start until there is one.
+    public var resyncedAt: Date?
     public var received: [Received: Int] = [:]
     public var outcomes: [OutcomeKind: Int] = [:]
     /// Bytes that fetches and copies moved.

@@ -5,8 +5,11 @@ import FoundationInternationalization
 /// What a window means on a calendar: it is open while the clock on the wall of its place shows a time from `opensAt` to before `closesAt`, whatever the day.
 /// So in the night that skips an hour a window inside that hour does not open, and in the night that has an hour twice it opens in both.
 extension Window {
-    /// False where the time zone database has no such name; whoever reads a window from an operator's file refuses it then.
-    public var isKnown: Bool { TimeZone(identifier: timeZone) != nil }
+    /// Whether the zone is UTC or a place of the time zone database; whoever reads a window from an operator's file refuses it else. Short names are none:
+    /// `BST` would be Dhaka's time.
+    public var isKnown: Bool {
+        ["UTC", "GMT"].contains(timeZone) || (timeZone.contains("/") && TimeZone(identifier: timeZone) != nil)
+    }
 
     public func isOpen(at moment: Date) -> Bool { isOpen(at: moment, zone) }
 
@@ -31,7 +34,9 @@ extension Window {
         // Two offset changes lie weeks apart, and a day has both edges: this ends after a few rounds unless the window never closes.
         for _ in 0..<8 {
             if isOpen(at: moment, zone) == wanted { return moment }
-            let edge = moment.addingTimeInterval(Self.seconds(until: wanted ? opensAt : closesAt, from: Self.secondOfDay(moment, zone)))
+            let ahead = Self.seconds(until: wanted ? opensAt : closesAt, from: Self.secondOfDay(moment, zone))
+            // Edges are whole seconds. The sum is now and then a little less, which texts would show as the second before.
+            let edge = Date(timeIntervalSince1970: (moment.timeIntervalSince1970 + ahead).rounded())
             let change = zone.nextDaylightSavingTimeTransition(after: moment)
             moment = change.map { min($0, edge) } ?? edge
         }

@@ -8,12 +8,15 @@ public enum LedgerRule: String, CaseIterable, Sendable {
     case aRequestIsOneRowAnImage
     case aRequestRenewsARow
     case resyncLeavesARowThatWaits
+    case resyncTakesARowOfAClockThatWasAhead
     case aRefreshNarrowsNoRequest
     case dueWorkIsOldestFirst
     case dueWorkLeavesOutWhatIsExcluded
     case finishDeletesUnlessRequestedAgain
     case aFinishedGenerationNeverComesAgain
     case postponeKeepsTheRowUnlessRequestedAgain
+    case aPostponedRowOutlivesOtherRounds
+    case aRowAskedForSinceIsDueAtTheSoonerTime
     case aDecisionMakesPlacementsPending
     case aDecisionUpdatesWhatIsKept
     case aDecisionUnwantsTheRest
@@ -48,9 +51,11 @@ public enum LedgerRule: String, CaseIterable, Sendable {
 
     public func check(on ledger: any Ledger) async throws {
         switch self {
-        case .aRequestIsOneRowAnImage, .aRequestRenewsARow, .resyncLeavesARowThatWaits, .aRefreshNarrowsNoRequest,
+        case .aRequestIsOneRowAnImage, .aRequestRenewsARow, .resyncLeavesARowThatWaits, .resyncTakesARowOfAClockThatWasAhead,
+            .aRefreshNarrowsNoRequest,
             .dueWorkIsOldestFirst, .dueWorkLeavesOutWhatIsExcluded, .finishDeletesUnlessRequestedAgain, .aFinishedGenerationNeverComesAgain,
-            .postponeKeepsTheRowUnlessRequestedAgain, .oddMessagesAreKept:
+            .postponeKeepsTheRowUnlessRequestedAgain, .aPostponedRowOutlivesOtherRounds, .aRowAskedForSinceIsDueAtTheSoonerTime,
+            .oddMessagesAreKept:
             try await checkWork(on: ledger)
         case .aDecisionMakesPlacementsPending, .aDecisionUpdatesWhatIsKept, .aDecisionUnwantsTheRest, .dryRunLeavesNoPlacement,
             .aNewTTLMovesTheRefresh, .wantedAgainIsRefreshedAgain, .goneIsUnwanted, .aMatchIsRememberedWhileItLasts, .imagesComeInPages,

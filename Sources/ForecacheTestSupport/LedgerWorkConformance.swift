@@ -32,12 +32,22 @@ extension LedgerRule {
             try await ledger.request([first], cause: .event, at: now)
             let row = try await onlyRow(ledger, at: now)
             try await ledger.postpone(row, until: now.later(100), reason: "later")
+            let waiting = try await onlyRow(ledger, at: now.later(100))
             let made = try await ledger.request([first, second], cause: .resync, at: now.later(1))
             try expect(made.map(\.image), [second], "rows made or renewed")
             try expect(try await ledger.dueWork(at: now.later(1), excluding: [:], limit: 9).map(\.image), [second], "due")
             let later = try await ledger.dueWork(at: now.later(100), excluding: [second: .max], limit: 9)
-            try expect(later.map(\.attempts), [1], "attempts of the row that waited")
-            try expect(later.map(\.generation), [row.generation], "its generation")
+            try expect(waiting.attempts, 1, "attempts of the row that waited")
+            try expect(later, [waiting], "that row")
+        case .resyncTakesARowOfAClockThatWasAhead:
+            try await ledger.request([first], cause: .event, at: now.later(9000))
+            let longest = Limits().longestBackoffSeconds
+            try await ledger.postpone(try await onlyRow(ledger, at: now.later(9000)), until: now.later(longest + 1), reason: "later")
+            let made = try await ledger.request([first], cause: .resync, at: now)
+            try expect(made, [try await onlyRow(ledger, at: now)], "the row as it is")
+            try expect(made.map(\.attempts), [0], "attempts")
+            try await ledger.postpone(made[0], until: now.later(longest), reason: "later")
+            try expect(try await ledger.request([first], cause: .resync, at: now), [], "rows made of one that waits as long as it may")
         case .aRefreshNarrowsNoRequest:
             try await ledger.request([first], cause: .event, at: now)
             try await ledger.request([first, second], cause: .refresh, at: now.later(1))
@@ -98,6 +108,36 @@ extension LedgerRule {
             row = try await onlyRow(ledger, at: now.later(70))
             try expect(row.attempts, 1, "attempts of the row that came back")
             try expect(row.cause, .retry, "its cause")
+        case .aPostponedRowOutlivesOtherRounds:
+            try await ledger.request([first], cause: .event, at: now)
+            let row = try await onlyRow(ledger, at: now)
+            try await ledger.postpone(row, until: now.later(50), reason: "a host of one site")
+            // Another round of the same row, at another site.
+            try await ledger.finish(row)
+            try expect(try await onlyRow(ledger, at: now.later(50)).attempts, 1, "attempts after the other round")
+            // A newer round has left out what this one is at work on.
+            let newer = try await ledger.request([first], cause: .event, at: now.later(60))
+            var failed = row
+            failed.generation = newer[0].generation
+            try await ledger.postpone(failed, until: now.later(70), reason: "a host that was left out")
+            try await ledger.finish(newer)
+            try expect(try await ledger.nextWorkDue(), now.later(70), "due after the newer round")
+            try expect(try await onlyRow(ledger, at: now.later(70)).attempts, 1, "attempts after the newer round")
+        case .aRowAskedForSinceIsDueAtTheSoonerTime:
+            try await ledger.request([first], cause: .event, at: now)
+            let row = try await onlyRow(ledger, at: now)
+            try await ledger.postpone(row, until: now.later(50), reason: "later")
+            let waiting = try await onlyRow(ledger, at: now.later(50))
+            for (until, due) in [(90.0, 50.0), (40, 40)] {
+                try await ledger.postpone(row, until: now.later(until), reason: "later")
+                try expect(try await ledger.nextWorkDue(), now.later(due), "due after another round's \(until)")
+            }
+            try expect(try await onlyRow(ledger, at: now.later(40)).attempts, waiting.attempts, "attempts")
+            try await ledger.finish(try await onlyRow(ledger, at: now.later(40)))
+            try await ledger.request([first], cause: .refresh, at: now.later(60))
+            try await ledger.postpone(row, until: now.later(90), reason: "later")
+            let widened = try await onlyRow(ledger, at: now.later(60))
+            try expect(widened.cause, .retry, "cause of a row for some hosts, with a failure of a round for all")
         case .oddMessagesAreKept:
             let message = OddMessage(receivedAt: now, exchange: "glance", routingKey: "notifications.info", reason: "no JSON", excerpt: "{")
             try await ledger.keep(message)

@@ -8,7 +8,9 @@ import Synchronization
 public final class MemoryLedger: Ledger {
     private let state: Mutex<MemoryLedgerState>
 
-    public init(refresh: RefreshSchedule = RefreshSchedule()) { state = Mutex(MemoryLedgerState(refresh: refresh)) }
+    public init(refresh: RefreshSchedule = RefreshSchedule(), limits: Limits = Limits()) {
+        state = Mutex(MemoryLedgerState(refresh: refresh, longestBackoffSeconds: limits.longestBackoffSeconds))
+    }
 
     // MARK: - Work
 
@@ -36,14 +38,7 @@ public final class MemoryLedger: Ledger {
     }
 
     public func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool) async throws(Failure) {
-        state.withLock { state in
-            var known = state.work[row.image] ?? row
-            guard known.generation <= row.generation else { return }
-            known.dueAt = dueAt
-            if known.cause != .refresh { known.cause = .retry }
-            if isFailure { known.attempts += 1 }
-            state.work[row.image] = known
-        }
+        state.withLock { $0.postpone(row, dueAt, isFailure: isFailure) }
     }
 
     public func workCount() async throws(Failure) -> Int { state.withLock { $0.work.count } }

@@ -61,6 +61,7 @@ struct MemoryLedgerState {
     }
 
     let refresh: RefreshSchedule
+    let longestBackoffSeconds: Double
     var work: [ImageID: WorkRow] = [:]
     /// What was last seen of each image; rows name them by their index here and in `names`.
     var images: [ImageFacts] = []
@@ -80,19 +81,38 @@ struct MemoryLedgerState {
     private var labels: [Label] = []
     private var labelIndex: [Label: Int] = [:]
 
-    init(refresh: RefreshSchedule) { self.refresh = refresh }
+    init(refresh: RefreshSchedule, longestBackoffSeconds: Double) {
+        (self.refresh, self.longestBackoffSeconds) = (refresh, longestBackoffSeconds)
+    }
 
     mutating func request(_ ids: Set<ImageID>, _ cause: WorkCause, _ now: Date) -> [WorkRow] {
         lastGeneration += 1
         return ids.compactMap { id in
             var row = work[id] ?? WorkRow(image: id, cause: cause, generation: lastGeneration, queuedAt: now, dueAt: now)
-            if cause == .resync, work[id] != nil, row.cause != .refresh { return nil }
+            // What is due later than anything is put off was written down by a clock that has been set back since.
+            let waits = work[id] != nil && row.cause != .refresh && row.dueAt <= now.addingTimeInterval(longestBackoffSeconds)
+            if cause == .resync, waits { return nil }
             (row.generation, row.attempts, row.dueAt) = (lastGeneration, 0, now)
             // A refresh asks for some hosts only; what asked for all of them still counts.
             if cause != .refresh { row.cause = cause }
             work[id] = row
             return row
         }
+    }
+
+    mutating func postpone(_ row: WorkRow, _ dueAt: Date, isFailure: Bool) {
+        var known = work[row.image] ?? row
+        let cause = row.cause == .refresh ? WorkCause.refresh : .retry
+        if known.generation > row.generation {
+            known.dueAt = min(known.dueAt, dueAt)
+            if known.cause == .refresh { known.cause = cause }
+        } else {
+            lastGeneration += 1
+            (known.generation, known.dueAt) = (lastGeneration, dueAt)
+            known.cause = known.cause == .refresh ? cause : .retry
+            if isFailure { known.attempts += 1 }
+        }
+        work[row.image] = known
     }
 
     // MARK: - Decisions, outcomes, surveys

@@ -32,8 +32,8 @@ public actor ScriptedCatalog: ImageCatalog {
     }
 
     public func images(named name: String?) async throws(Failure) -> [ImageFacts] {
-        if let failure { throw failure }
         listings += 1
+        if let failure { throw failure }
         // As an answer in pages does.
         await Task.yield()
         return records.values.filter { name == nil || $0.name == name }.sorted { $0.id < $1.id }

@@ -19,6 +19,8 @@ public actor SimulatedFleet: HostOperations {
         case cannotConvert
         /// What others copy from it while copies take time is not what lies there.
         case servesWrongBytes
+        /// Of a copy that takes time it tells lengths that cannot be.
+        case liesAboutLengths
     }
 
     private struct Node {
@@ -212,6 +214,7 @@ public actor SimulatedFleet: HostOperations {
             let came = max(0, min(rate / 2, given.bytes - have))
             let isWrong = came > 0 && (!given.isGood || nodes[source.name]?.faults.contains(.servesWrongBytes) == true)
             nodes[host.name]?.temporaries[name] = (have + came, wasGood && !isWrong, clock.now.date)
+            if node.faults.contains(.liesAboutLengths) { for length: Int64 in [0, .max, 0, .max] { progress(length) } }
             progress(have + came)
             if have + came == request.bytes { return Transfer(bytes: request.bytes - before, resumedFrom: before) }
             do {
@@ -316,7 +319,7 @@ public actor SimulatedFleet: HostOperations {
                 nodes[host.name]?.faults.remove(at: index)
                 nodes[host.name]?.temporaries[name] = (request.bytes, false, clock.now.date)
                 return Transfer(bytes: request.bytes - before, resumedFrom: before)
-            case .away, .full, .cannotConvert, .servesWrongBytes: continue
+            case .away, .full, .cannotConvert, .servesWrongBytes, .liesAboutLengths: continue
             }
         }
         nodes[host.name]?.temporaries[name] = (request.bytes, true, clock.now.date)

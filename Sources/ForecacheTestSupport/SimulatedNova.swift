@@ -17,6 +17,7 @@ public actor SimulatedNova: ImagePreCaching {
     private var behaviours: [String: Behaviour] = [:]
     private var failure: Failure?
     private var endsRequests = true
+    private var isLostAfterRequests = false
     /// Image and aggregate of each request.
     public private(set) var requests: [String] = []
     /// Images on each host, by Nova's names.
@@ -31,6 +32,8 @@ public actor SimulatedNova: ImagePreCaching {
     public func set(_ behaviour: Behaviour, on host: String) { behaviours[host] = behaviour }
     /// Every request fails so, until it is set to nil.
     public func fail(with failure: Failure?) { self.failure = failure }
+    /// Whoever listens loses the broker with the last report of a request.
+    public func loseBrokerAfterRequests() { isLostAfterRequests = true }
     /// Without it a request with a silent host has no end.
     public func set(endsRequests isTold: Bool) { endsRequests = isTold }
 
@@ -55,6 +58,7 @@ public actor SimulatedNova: ImagePreCaching {
             }
         }
         if endsRequests { broker.publish(Self.report("end", aggregate, request, "")) }
+        if isLostAfterRequests { broker.lose(Failure(.retriable, "connection reset")) }
         return request
     }
 

@@ -127,8 +127,10 @@ private struct GroupReader {
                 }
             case "hosts": for host in members(of: section, in: entry.key, &findings) { hosts(host, in: entry.key, &findings) }
             default:
+                let near = Nearest.word(to: section.key, among: ["hosts", "children", "vars"]).map { "; did you mean \($0.shown)?" }
                 findings.notice(
-                    section.keyPlace, "key \(section.key.shown) of a group has no effect; a group has hosts, children and vars",
+                    section.keyPlace,
+                    "key \(section.key.shown) of a group has no effect\(near ?? "; a group has hosts, children and vars")",
                     once: "section \(section.key)")
             }
         }

@@ -66,7 +66,8 @@ struct FleetBuilder {
         let groups = (inventory.group(options.hostsGroup).map { [$0] } ?? []) + prefixed
         let members = inventory.members(of: groups)
         guard members.isEmpty else { return members }
-        let near = Nearest.word(to: options.hostsGroup, among: inventory.groups.map(\.name)).map { "; did you mean \($0.shown)?" }
+        let others = inventory.groups.map(\.name).filter { $0 != options.hostsGroup }
+        let near = Nearest.word(to: options.hostsGroup, among: others).map { "; did you mean \($0.shown)?" }
         let what = groups.isEmpty ? "there is no group" : "no host is in group"
         findings.problem(
             options.hostsGroupPlace ?? start,

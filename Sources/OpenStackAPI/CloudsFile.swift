@@ -4,7 +4,7 @@ import StrictYAML
 extension CloudSettings {
     /// One entry of clouds.yaml, with secure.yaml's entry of the same name laid over it.
     static func fromCloudsFile(
-        cloud: String, environment: [String: String], readFile: (String) -> String?
+        cloud: String, environment: [String: String], readFile: (String) throws(Failure) -> String?
     ) throws(Failure) -> CloudSettings {
         let folders = searchFolders(environment)
         let usual = folders.flatMap { folder in ["clouds.yaml", "clouds.yml", "clouds.json"].map { folder + $0 } }
@@ -38,9 +38,11 @@ extension CloudSettings {
         return ["./"] + (user.map { [$0 + "/openstack/"] } ?? []) + ["/etc/openstack/"]
     }
 
-    private static func firstFile(_ names: [String], _ readFile: (String) -> String?) throws(Failure) -> (path: String, root: Value)? {
+    private static func firstFile(
+        _ names: [String], _ readFile: (String) throws(Failure) -> String?
+    ) throws(Failure) -> (path: String, root: Value)? {
         for path in names {
-            guard let text = readFile(path) else { continue }
+            guard let text = try readFile(path) else { continue }
             var problems = Problems()
             guard let root = Value.parse(text, file: path, problems: &problems) else {
                 throw Failure(.permanent, "\(path) is not valid", cause: problems.description)
@@ -63,10 +65,12 @@ private struct CloudEntryReader {
         let auth = entry.child("auth")
         for key in CloudSettings.authKeys {
             // Both places are read, as openstacksdk does; `auth` wins.
-            if let value = (auth?.child(key) ?? entry.child(key))?.string("'\(key)'", &problems) { settings.values[key] = value }
+            if let value = (auth?.child(key) ?? entry.child(key))?.string("'\(key)'", mayBeEmpty: true, &problems) {
+                settings.values[key] = value
+            }
         }
         for key in CloudSettings.cloudKeys {
-            if let value = entry.child(key)?.string("'\(key)'", &problems) { settings.values[key] = value }
+            if let value = entry.child(key)?.string("'\(key)'", mayBeEmpty: true, &problems) { settings.values[key] = value }
         }
         readOtherSpellings(&settings)
         for key in ["cacert", "cert", "key"] {
@@ -78,7 +82,9 @@ private struct CloudEntryReader {
     }
 
     private mutating func readOtherSpellings(_ settings: inout CloudSettings) {
-        if settings.values["interface"] == nil, let old = entry.child("endpoint_type")?.string("'endpoint_type'", &problems) {
+        if settings.values["interface"] == nil,
+            let old = entry.child("endpoint_type")?.string("'endpoint_type'", mayBeEmpty: true, &problems)
+        {
             settings.values["interface"] = old
         }
         if settings.values["insecure"] == nil, let verify = entry.child("verify")?.bool("'verify'", &problems) {
@@ -87,7 +93,7 @@ private struct CloudEntryReader {
         // `regions:` with one entry is a choice; several are none, and the catalog's are listed then.
         if settings.values["region_name"] == nil, let regions = entry.child("regions")?.sequence("'regions'", &problems),
             let only = regions.first,
-            regions.count == 1, let name = (only.child("name") ?? only).string("the region", &problems)
+            regions.count == 1, let name = (only.child("name") ?? only).string("the region", mayBeEmpty: true, &problems)
         {
             settings.values["region_name"] = name
         }

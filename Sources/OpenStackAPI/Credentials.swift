@@ -52,9 +52,12 @@ public struct Credentials: Hashable, Sendable {
 
     /// Reads them from the named entry of a clouds.yaml, else from the one that `OS_CLOUD` names, else from the `OS_*` variables of an overcloudrc.
     ///
-    /// `readFile` answers a file's text, or nil where there is no such file. The failure lists everything that is missing.
+    /// `readFile` answers a file's text, or nil where there is no such file, and throws why one that is there cannot be read. The failure lists everything that
+    /// is missing.
     /// Source: openstacksdk's `config/loader.py`, keystoneauth1's `loading/_plugins/identity`.
-    public static func load(cloud: String?, environment: [String: String], readFile: (String) -> String?) throws(Failure) -> Credentials {
+    public static func load(
+        cloud: String?, environment: [String: String], readFile: (String) throws(Failure) -> String?
+    ) throws(Failure) -> Credentials {
         let settings =
             if let cloud = cloud ?? environment.filled("OS_CLOUD"), cloud != "envvars" {
                 try CloudSettings.fromCloudsFile(cloud: cloud, environment: environment, readFile: readFile)

@@ -61,7 +61,7 @@ final class HTTPTransfer {
 
     private func setRequest() {
         ccurl_set_text(easy, CURLOPT_URL, request.url)
-        ccurl_set_text(easy, CURLOPT_PROTOCOLS_STR, "http,https")
+        ccurl_set_web_only(easy)
         // Redirects are judged one by one in `HTTPClient`; a .netrc must not add credentials.
         ccurl_set_long(easy, CURLOPT_FOLLOWLOCATION, 0)
         ccurl_set_long(easy, CURLOPT_NETRC, 0)
@@ -87,8 +87,7 @@ final class HTTPTransfer {
     private func setBounds(_ deadlines: HTTPDeadlines) {
         ccurl_set_pointer(easy, CURLOPT_ERRORBUFFER, errorText)
         ccurl_set_long(easy, CURLOPT_NOSIGNAL, 1)
-        // Without it, removing a handle that still resolves a name waits for the resolver's thread.
-        ccurl_set_long(easy, CURLOPT_QUICK_EXIT, 1)
+        ccurl_set_quick_exit(easy)
         ccurl_set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, deadlines.connectMilliseconds)
         ccurl_set_long(easy, CURLOPT_TIMEOUT_MS, deadlines.totalMilliseconds)
         ccurl_set_long(easy, CURLOPT_LOW_SPEED_LIMIT, 1)
@@ -118,6 +117,8 @@ final class HTTPTransfer {
             if isCutOff { body.append(contentsOf: bytes.prefix(request.mostAnswerBytes - body.count)) }
             return false
         }
+        // Part of an image: grown by doubling it would take twice its size.
+        if body.isEmpty, request.isBeginningEnough { body.reserveCapacity(request.mostAnswerBytes) }
         body.append(contentsOf: bytes)
         return true
     }
@@ -145,7 +146,8 @@ final class HTTPTransfer {
         let cause = "\(request.name): \(Printable.text(Array(detail.utf8), limit: 200)) (curl \(code.rawValue))"
         if isTooLarge || code == CURLE_FILESIZE_EXCEEDED {
             let what = "\(service) sent more than \(request.mostAnswerBytes) bytes"
-            return Failure(.permanent, "\(what); is it really \(request.service)?", cause: cause)
+            let isBody = headerBytes <= Self.mostHeaderBytes
+            return Failure(.permanent, "\(what); is it really \(request.service)?", cause: cause, about: isBody ? .answer : nil)
         }
         switch code {
         case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_ISSUER_ERROR:

@@ -12,18 +12,10 @@ struct ImageRecord: Decodable {
     static let mostTags = 1000
     static let mostProperties = 1000
     static let mostStringBytes = 64 << 10
+    /// Tags and properties of one image in all: a long list of images is kept as it is.
+    static let mostOwnBytes = 256 << 10
 
-    /// What Glance itself says about an image, and what only leads to bytes or secrets. Never custom properties.
-    private static let ownKeys: Set<String> = [
-        "id", "name", "status", "visibility", "protected", "os_hidden", "checksum", "os_hash_algo", "os_hash_value", "owner", "size",
-        "virtual_size", "container_format", "disk_format", "created_at", "updated_at", "deleted_at", "deleted", "tags", "min_ram",
-        "min_disk",
-        "self", "file", "schema", "locations", "direct_url", "stores",
-    ]
-    /// Glance's own book-keeping of imports, which comes and goes while one runs.
-    private static let ownPrefix = "os_glance_"
-
-    private struct Key: CodingKey {
+    fileprivate struct Key: CodingKey {
         var stringValue: String
         var intValue: Int? { nil }
 
@@ -51,7 +43,7 @@ struct ImageRecord: Decodable {
             throw Refusal("a tag is longer than \(Self.mostStringBytes) bytes")
         }
         var properties: [String: String] = [:]
-        for key in fields.allKeys where !Self.ownKeys.contains(key.stringValue) && !key.stringValue.hasPrefix(Self.ownPrefix) {
+        for key in fields.allKeys where !ImageAttribute.has(key.stringValue) {
             // Only texts are properties; anything else is a key that a newer Glance has of its own.
             guard let value = try? fields.decode(String.self, forKey: key) else { continue }
             guard max(value.utf8.count, key.stringValue.utf8.count) <= Self.mostStringBytes else {
@@ -60,6 +52,8 @@ struct ImageRecord: Decodable {
             properties[key.stringValue] = value
         }
         guard properties.count <= Self.mostProperties else { throw Refusal("more than \(Self.mostProperties) properties") }
+        let ownBytes = tags.reduce(0) { $0 + $1.utf8.count } + properties.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+        guard ownBytes <= Self.mostOwnBytes else { throw Refusal("tags and properties are longer than \(Self.mostOwnBytes) bytes in all") }
         let (digest, digestProblem) = Self.digest(
             algorithm: try text("os_hash_algo"), value: try text("os_hash_value"), md5: try text("checksum"))
         self.digestProblem = digestProblem
@@ -130,7 +124,13 @@ struct ImagePage: Decodable {
         var result: Result<ImageFacts, ImageRecord.Refusal>
 
         init(from decoder: any Decoder) {
-            do { result = .success(try ImageRecord(from: decoder).facts) } catch { result = .failure(ImageRecord.Refusal(reading: error)) }
+            do { result = .success(try ImageRecord(from: decoder).facts) } catch {
+                let refusal = ImageRecord.Refusal(reading: error)
+                // What has no id has no name to be told by, and the reason stands alone.
+                let text = try? decoder.container(keyedBy: ImageRecord.Key.self).decode(String.self, forKey: .init(stringValue: "id"))
+                let id = text.flatMap { ImageID($0) }
+                result = .failure(id.map { ImageRecord.Refusal("image \($0): \(refusal)") } ?? refusal)
+            }
         }
     }
 

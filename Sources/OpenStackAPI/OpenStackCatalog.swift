@@ -10,14 +10,19 @@ import Synchronization
 public final class OpenStackCatalog: ImageCatalog {
     let glance: ServiceClient
     private let pageSize: Int
-    /// Images whose digest was complained of: each is asked for many times.
-    private let told = Mutex<Set<ImageID>>([])
+    /// What was complained of: each image is asked for many times.
+    private let told = Mutex<Set<String>>([])
 
     /// A token for a download lasts at least this long, in seconds: hosts may wait for a free fork before they start.
     static let downloadTokenSeconds = 600.0
     /// Images of one listing: far more than any cloud has, and it bounds what a Glance gone wrong can make us keep.
     static let mostImages = 200_000
     static let mostPages = 10_000
+    /// The longest record of one image, in bytes: what `ImageRecord` takes, with each byte as `\u0001`, and as much again for what Glance adds.
+    static let mostRecordBytes = 4 << 20
+    /// The longest page of one image, in bytes: longer than Glance's own quota lets a record be (128 properties of 64 KiB, each byte as `\u0001`). Such a
+    /// record is not taken, but the way to the next page stands behind it.
+    static let mostLonePageBytes = 64 << 20
 
     /// Throws only where the process cannot have a thread.
     public convenience init(credentials: Credentials, limits: Limits, logger: Logger) throws(Failure) {
@@ -46,7 +51,11 @@ public final class OpenStackCatalog: ImageCatalog {
     }
 
     public func image(_ id: ImageID) async throws(Failure) -> ImageFacts? {
-        let (request, response) = try await get("/images/\(id)")
+        let (request, response): (HTTPRequest, HTTPResponse)
+        do throws(Failure) { (request, response) = try await get("/images/\(id)", .most(Self.mostRecordBytes)) } catch {
+            guard error.about == .answer else { throw error }
+            throw error.wrapped("Glance's record of image \(id) is too long to be used; delete properties of the image")
+        }
         if response.status == 404 { return nil }
         try accept(request, response)
         let record: ImageRecord
@@ -57,7 +66,7 @@ public final class OpenStackCatalog: ImageCatalog {
         guard record.facts.id == id else {
             throw Failure(.permanent, "\(request.name): Glance answered with image \(record.facts.id); is something between us and Glance?")
         }
-        if let problem = record.digestProblem, told.withLock({ $0.count < Self.mostImages && $0.insert(id).inserted }) {
+        if let problem = record.digestProblem, isNew("\(id) \(problem)") {
             let metadata: Logger.Metadata = [
                 "image": "\(id)", "reason": "\(problem)", "instead": "\(record.facts.digest == nil ? "none" : "md5")",
             ]
@@ -68,9 +77,9 @@ public final class OpenStackCatalog: ImageCatalog {
 
     public func images(named name: String?) async throws(Failure) -> [ImageFacts] {
         var found: [ImageID: ImageFacts] = [:]
-        // Glance lists either hidden images or the others, never both.
+        // Glance lists either hidden images or the others, never both; and without a visibility, of other projects' community images none.
         for isHidden in [false, true] {
-            var query = "limit=\(pageSize)&os_hidden=\(isHidden)"
+            var query = "os_hidden=\(isHidden)&visibility=all"
             // With the operator spelled out, Glance takes everything behind the first colon as the name: colons, commas and quotes included.
             if let name { query += "&name=eq:\(ServiceURL.queryValue(name))" }
             for facts in try await pages(query) where name == nil || facts.name == name { found[facts.id] = facts }
@@ -93,7 +102,7 @@ public final class OpenStackCatalog: ImageCatalog {
         // The last position counts (RFC 9110, 14.1.2). A byte too many is enough to know that it is not the range; of an error's page, what is shown.
         let (request, response) = try await glance.send(
             .get, "/images/\(id)/file", headers: [.init("Range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)")],
-            beginning: max(4096, range.count + 1))
+            bound: .beginning(max(4096, range.count + 1)))
         // A server that does not know ranges sends everything: useful only where everything was asked for.
         let isWhole = response.status == 200 && range.lowerBound == 0 && response.body.count <= range.count
         guard response.status == 206 || isWhole else {
@@ -111,27 +120,19 @@ public final class OpenStackCatalog: ImageCatalog {
         return response.body
     }
 
-    /// Logs in, finds Glance and asks it for one image: everything that a later call needs. The version is Glance's own word, such as `v2.15`.
-    public func ping() async throws(Failure) -> (glanceURL: String, glanceVersion: String) {
-        let (request, response) = try await get("/images?limit=1")
-        try accept(request, response)
-        let root = try await glance.root(glance.keystone.token())
-        let versions = HTTPRequest(service: "Glance", url: String(root.dropLast(3)) + "/versions")
-        return (root, GlanceVersions.current(try await glance.http.send(versions).body) ?? "unknown")
-    }
-
     // MARK: - Pages
 
     private func pages(_ firstQuery: String) async throws(Failure) -> [ImageFacts] {
         var found: [ImageFacts] = []
         var query: String? = firstQuery
         var seen: Set<String> = []
+        var limit = pageSize
         while let current = query {
             guard seen.insert(current).inserted, seen.count <= Self.mostPages, found.count <= Self.mostImages else {
                 let what = "\(glance.credentials.source): Glance's list of images does not end (\(found.count) so far)"
                 throw Failure(.permanent, "\(what); check Glance and any proxy before it")
             }
-            let (request, response) = try await get("/images?\(current)")
+            let (request, response) = try await page(current, &limit)
             if seen.count > 1, response.status == 400 || response.status == 404 {
                 // The image that the page begins after was deleted meanwhile.
                 let came = "answered \(response.status) \(response.excerpt())"
@@ -143,14 +144,36 @@ public final class OpenStackCatalog: ImageCatalog {
                 let what = "\(request.name): the answer is not a list of images; is Glance's endpoint right?"
                 throw Failure(.permanent, what, cause: error.description)
             }
-            for reason in page.refused { glance.logger.warning("image record not understood", metadata: ["reason": "\(reason)"]) }
+            for reason in page.refused where isNew(reason) {
+                glance.logger.warning("image record cannot be used", metadata: ["reason": "\(reason)"])
+            }
             found += page.images
             query = if let next = page.next { try nextQuery(next, after: request) } else { nil }
         }
         return found
     }
 
-    /// Only the query of `next` is used: Glance writes its path without a proxy's prefix, and no answer may lead us to another server.
+    /// A page of at most `limit` images, and of fewer where theirs do not fit: one tenant's long properties must not hide all other images.
+    private func page(_ query: String, _ limit: inout Int) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
+        while true {
+            do throws(Failure) {
+                let answer = try await get("/images?limit=\(limit)&\(query)", limit == 1 ? .most(Self.mostLonePageBytes) : .usual)
+                limit = min(pageSize, limit * 2)
+                return answer
+            } catch {
+                guard error.about == .answer else { throw error }
+                guard limit > 1 else {
+                    let place = Printable.text(Array(query.utf8), limit: 200)
+                    throw error.wrapped(
+                        "Glance's record of one image is too long to list the images (\(place)); delete its properties, and set image_property_quota"
+                    )
+                }
+                limit /= 2
+            }
+        }
+    }
+
+    /// Only the query of `next` is used: Glance writes its path without a proxy's prefix, and no answer may lead us to another server. Its limit is ours to say.
     private func nextQuery(_ next: String, after request: HTTPRequest) throws(Failure) -> String {
         let isPath = next.hasPrefix("/") && !next.hasPrefix("//")
         let isElsewhere = !isPath && ServiceURL.origin(of: next) != ServiceURL.origin(of: request.url)
@@ -159,32 +182,18 @@ public final class OpenStackCatalog: ImageCatalog {
             let what = "\(request.name): the next page is said to be at '\(shown)', which is not followed"
             throw Failure(.permanent, "\(what); check Glance's public_endpoint")
         }
-        return String(next[next.index(after: mark)...])
+        return next[next.index(after: mark)...].split(separator: "&").filter { !$0.hasPrefix("limit=") }.joined(separator: "&")
     }
 
     // MARK: - Asking Glance
 
-    private func get(_ path: String) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
-        try await glance.send(.get, path, headers: [.init("Accept", "application/json")])
+    private func get(_ path: String, _ bound: AnswerBound) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
+        try await glance.send(.get, path, headers: [.init("Accept", "application/json")], bound: bound)
     }
 
     private func accept(_ request: HTTPRequest, _ response: HTTPResponse) throws(Failure) {
         guard response.status == 200 else { throw glance.failure(request, response) }
     }
-}
 
-/// Glance's answer to `GET /versions`.
-private struct GlanceVersions: Decodable {
-    struct Version: Decodable {
-        var id: String
-        var status: String
-    }
-
-    var versions: [Version]
-
-    /// Nil where the answer is something else: a proxy may hide this path, and then we do without.
-    static func current(_ body: [UInt8]) -> String? {
-        let answer = try? JSONDecoder().decode(GlanceVersions.self, from: Data(body))
-        return answer?.versions.first { $0.status == "CURRENT" }.map { Printable.text(Array($0.id.utf8), limit: 20) }
-    }
+    private func isNew(_ complaint: String) -> Bool { told.withLock { $0.count < Self.mostImages && $0.insert(complaint).inserted } }
 }

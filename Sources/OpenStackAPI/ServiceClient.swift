@@ -1,6 +1,16 @@
 import ForecacheModel
 import Logging
 
+/// How much of an answer is kept, in bytes.
+enum AnswerBound: Sendable {
+    /// `HTTPRequest`'s own.
+    case usual
+    /// A longer answer is a failure about `.answer`.
+    case most(Int)
+    /// Of a longer answer only so much is wanted.
+    case beginning(Int)
+}
+
 /// Requests to one service of Keystone's catalog, with the sign-in that all services share.
 struct ServiceClient: Sendable {
     /// What messages call it: "Nova".
@@ -36,23 +46,28 @@ struct ServiceClient: Sendable {
         self.logger = logger
     }
 
-    /// The answer, whatever its status. A token that is not taken is renewed once. `beginning`: of a longer answer only so many bytes are wanted.
+    /// The answer, whatever its status. A token that is not taken is renewed once.
     func send(
-        _ method: HTTPRequest.Method, _ path: String, headers: [HTTPRequest.Header], body: [UInt8]? = nil, beginning: Int? = nil
+        _ method: HTTPRequest.Method, _ path: String, headers: [HTTPRequest.Header], body: [UInt8]? = nil, bound: AnswerBound = .usual
     ) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
         let token = try await keystone.token()
-        let first = try await send(method, path, headers, body, beginning, token)
+        let first = try await send(method, path, headers, body, bound, token)
         guard first.1.status == 401 else { return first }
         logger.info("token refused, renewing", metadata: ["url": "\(ServiceURL.withoutQuery(first.0.url))"])
-        return try await send(method, path, headers, body, beginning, keystone.token(refused: token.text))
+        return try await send(method, path, headers, body, bound, keystone.token(refused: token.text))
     }
 
     private func send(
-        _ method: HTTPRequest.Method, _ path: String, _ headers: [HTTPRequest.Header], _ body: [UInt8]?, _ beginning: Int?, _ token: Token
+        _ method: HTTPRequest.Method, _ path: String, _ headers: [HTTPRequest.Header], _ body: [UInt8]?, _ bound: AnswerBound,
+        _ token: Token
     ) async throws(Failure) -> (HTTPRequest, HTTPResponse) {
         var request = HTTPRequest(
             method: method, service: name, url: try root(token) + path, headers: [.init("X-Auth-Token", token.text)] + headers, body: body)
-        if let beginning { (request.mostAnswerBytes, request.isBeginningEnough) = (beginning, true) }
+        switch bound {
+        case .usual: break
+        case .most(let bytes): request.mostAnswerBytes = bytes
+        case .beginning(let bytes): (request.mostAnswerBytes, request.isBeginningEnough) = (bytes, true)
+        }
         let response = try await http.send(request)
         logger.debug("asked \(name)", metadata: ["url": "\(ServiceURL.withoutQuery(request.url))", "status": "\(response.status)"])
         return (request, response)

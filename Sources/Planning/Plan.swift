@@ -9,9 +9,10 @@ public struct Plan: Hashable, Sendable, Codable {
     /// Hosts that an earlier plan for the image is still at work on: they are to have it, and this plan leaves them to that one.
     public var underWay: Set<HostName> = []
 
-    public init(image: ImageFacts, sites: [SitePlan]) {
+    public init(image: ImageFacts, sites: [SitePlan], underWay: Set<HostName> = []) {
         self.image = image
         self.sites = sites
+        self.underWay = underWay
     }
 
     public var steps: [Step] { sites.flatMap(\.steps) }
@@ -106,6 +107,8 @@ public struct Step: Hashable, Sendable, Codable {
         case unreachable(String)
         /// The site's window is closed: the bytes come once it opens.
         case waiting(until: Date)
+        /// An earlier plan is at work on the site, and brings the one copy that crosses the WAN: looked at again then, to copy from whoever has it.
+        case arriving(lookAgain: Date)
     }
 
     public var host: HostName

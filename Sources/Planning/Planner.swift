@@ -93,23 +93,29 @@ extension Decision {
 
 /// Makes a plan from a decision and what lies on the hosts. Pure: the same inputs give the same plan, and planning again once it is done gives only touches or nothing.
 public enum Planner {
+    /// How soon a host that waits for an earlier plan's bytes is looked at again.
+    private static let arrivalSeconds = 60.0
+
     /// `touchesFreshFiles`: set the age of files that have not expired to 0 as well, as the playbook does. The service leaves that to its refresher, which
-    /// knows each file's own moment. `now`: what a site's window is held against; nil leaves windows out.
+    /// knows each file's own moment. `underWay`: hosts that are left to an earlier plan. `now`: what a site's window is held against; nil leaves windows out.
     public static func plan(
         _ decision: Decision, fleet: Fleet, observed: [HostName: HostObservation], defaults: PlanningDefaults,
-        touchesFreshFiles: Bool = false, now: Date? = nil
+        touchesFreshFiles: Bool = false, underWay: Set<HostName> = [], now: Date? = nil
     ) -> Plan {
-        let bySite = Dictionary(grouping: decision.placements, by: \.site)
+        let bySite = Dictionary(grouping: decision.placements.filter { !underWay.contains($0.host) }, by: \.site)
+        let busySites = Set(underWay.compactMap { fleet.host($0)?.site })
         let sites = fleet.sites.flatMap { site in
             let byDelivery = Dictionary(grouping: bySite[site.name] ?? []) { $0.deliver.over(site.settings.deliver) }
             return byDelivery.sorted { "\($0.key)" < "\($1.key)" }.map { deliver, placements in
                 SitePlanner(
                     site: site, deliver: deliver, placements: placements, image: decision.image, observed: observed, defaults: defaults,
-                    touchesFreshFiles: touchesFreshFiles, now: now
+                    touchesFreshFiles: touchesFreshFiles,
+                    arrival: busySites.contains(site.name) ? now?.addingTimeInterval(arrivalSeconds) : nil,
+                    now: now
                 ).plan()
             }
         }
-        return Plan(image: decision.image, sites: sites)
+        return Plan(image: decision.image, sites: sites, underWay: underWay)
     }
 }
 
@@ -121,6 +127,8 @@ private struct SitePlanner {
     let observed: [HostName: HostObservation]
     let defaults: PlanningDefaults
     let touchesFreshFiles: Bool
+    /// Set where an earlier plan is at work on the site, and so brings the one copy that is to cross the WAN: whoever has nobody to copy from yet waits until then.
+    let arrival: Date?
     let now: Date?
 
     func plan() -> SitePlan {
@@ -141,7 +149,8 @@ private struct SitePlanner {
         if via == .proxy { steps = throughProxy(steps) }
         if via == .relay {
             let fanOut = deliver.fanOut ?? RelayTree.defaultFanOut
-            steps = RelayTree(site: site, fanOut: fanOut, image: image, observed: observed, defaults: defaults).planned(steps)
+            let tree = RelayTree(site: site, fanOut: fanOut, image: image, observed: observed, defaults: defaults, arrival: arrival)
+            steps = tree.planned(steps)
         }
         if via == .novaAPI { steps = throughNova(steps) }
         return SitePlan(
@@ -221,6 +230,7 @@ private struct SitePlanner {
     private func throughProxy(_ steps: [Step]) -> [Step] {
         let missing = Set(steps.filter { $0.action == .fetch }.map(\.host))
         let holders = Set(steps.map(\.host).filter { observed[$0]?.canServe(image) ?? false })
+        if let arrival, holders.isEmpty { return steps.map { $0.action == .fetch ? $0.arriving(at: site.name, lookAgain: arrival) : $0 } }
         let order = site.hosts.map(\.name)
         let seed =
             [site.settings.seed ?? order.first].compactMap { $0 }.first { holders.contains($0) || missing.contains($0) }

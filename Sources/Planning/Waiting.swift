@@ -31,4 +31,20 @@ extension SitePlan {
     public func waitReason(_ opening: Date) -> String {
         "outside the window \(deliver.window?.description ?? "") of site \(site); it opens at \(opening.ISO8601Format())"
     }
+
+    /// What an operator reads where a host waits for bytes that come to its site already.
+    public var arrivalReason: String { Step.arrivalReason(site) }
+}
+
+extension Step {
+    fileprivate static func arrivalReason(_ site: SiteName) -> String {
+        "the image is on its way to site \(site) already; copied from a host there once one has it"
+    }
+
+    func arriving(at site: SiteName, lookAgain: Date) -> Step {
+        var step = self
+        step.action = .none(.arriving(lookAgain: lookAgain))
+        step.reasons.append(Self.arrivalReason(site))
+        return step
+    }
 }

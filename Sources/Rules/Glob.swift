@@ -27,6 +27,9 @@ final class Glob: Sendable {
     /// The bytes before the first wildcard or capture, and after the last one.
     var edges: [Edge] { onBytes.map { Edge.list(beginning: $0.beginning, end: $0.end) } ?? [] }
 
+    /// A capture whose name may end or begin at several places of one text.
+    var unclearCapture: Capture? { onCharacters.unclearCapture }
+
     func matches(_ subject: Subject, steps: inout Int) -> Bool {
         if subject.isASCII, let onBytes { return pairs.isSubset(of: subject.pairs) && onBytes.matches(subject.bytes, steps: &steps) }
         return onCharacters.matches(Array(subject.text), steps: &steps)
@@ -80,6 +83,14 @@ struct PatternError: Error, Hashable, Sendable {
     var message: String
 
     init(_ message: String) { self.message = message }
+
+    static let namedClass = PatternError("has '[:' inside […], but no class is known by name; write the characters, such as [0-9] or [a-z]")
+
+    /// No name, tag or version that anybody means has one; a YAML block leaves a line break at the end.
+    static func refuseControls(in source: String) throws(PatternError) {
+        guard source.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return }
+        throw PatternError("has a control character, such as the line break that a YAML block ends with; write the text on one line")
+    }
 }
 
 /// Bounds on what is compared, so that no tenant's text can keep the engine busy.
@@ -154,6 +165,22 @@ struct GlobProgram<Element: GlobElement>: Sendable {
 
     var end: [Element] {
         tokens.reversed().prefix { $0.isLiteral }.reversed().compactMap { if case .literal(let element) = $0 { element } else { nil } }
+    }
+
+    /// A capture that only characters which names may hold part from a star or from another capture.
+    var unclearCapture: Capture? {
+        var before: (token: Token, isParted: Bool)?
+        for token in tokens {
+            switch (token, before?.token) {
+            case (.literal(let element), _): if !element.isNameElement { before?.isParted = true }
+            case (.one, _), (.set, _): break
+            case (.capture(let capture), _?), (.many, .capture(let capture)?):
+                if before?.isParted == false { return capture }
+                before = (token, false)
+            case (.capture, nil), (.many, _): before = (token, false)
+            }
+        }
+        return nil
     }
 
     /// Goes back to the last star only: what an earlier star took can never help a later one.

@@ -16,12 +16,14 @@ struct GlobReader {
     consuming func read() throws(PatternError) -> GlobProgram<Character> {
         guard !source.isEmpty else { throw PatternError("is empty") }
         guard source.count <= Bounds.patternCharacters else { throw PatternError("is longer than \(Bounds.patternCharacters) characters") }
+        try PatternError.refuseControls(in: String(source))
         while position < source.count {
             switch source[position] {
             case "*": addStar()
             case "?": program.tokens.append(.one)
             case "[": try readSet()
             case "{": try readBrace()
+            case "\\": throw PatternError("has a '\\', which escapes nothing; write [*] for a literal '*' and [\\] for a literal '\\'")
             default: program.tokens.append(.literal(source[position]))
             }
             position += 1
@@ -46,6 +48,11 @@ struct GlobReader {
         guard next < source.count, let close = source[(next + 1)...].firstIndex(of: "]") else {
             throw PatternError("has a '[' without its ']'; write [[] for a literal '['")
         }
+        let inside = source[next..<close]
+        if zip(inside, inside.dropFirst()).contains(where: { $0 == "[" && $1 == ":" }) { throw PatternError.namedClass }
+        guard inside.count == 1 || !inside.contains("\\") else {
+            throw PatternError("has a '\\' among others in […], which escapes nothing; write [\\] for a literal '\\'")
+        }
         var ranges: [ClosedRange<Character>] = []
         while next < close {
             let low = source[next]
@@ -63,9 +70,14 @@ struct GlobReader {
         position = close
     }
 
-    /// `{site}` and `{role}` capture; other words in braces are refused, because they are misspelt captures; any other brace is itself.
+    /// `{site}` and `{role}` capture; other words in braces are refused, because they are misspelt captures, and so are the alternatives of shells and the
+    /// braces of templates; any other brace is itself.
     private mutating func readBrace() throws(PatternError) {
         let rest = source[(position + 1)...]
+        if rest.first == "{" { throw PatternError("has '{{'; write {site} or {role}, and [{] for a literal '{'") }
+        if let close = rest.firstIndex(of: "}"), rest[..<close].contains(",") {
+            throw PatternError("has '{\(String(rest[..<close]))}', but there are no alternatives in braces; write a list of globs")
+        }
         guard let close = rest.firstIndex(of: "}"), close > position + 1,
             rest[..<close].allSatisfy({ $0.isLowercase && $0.isASCII || $0 == "_" })
         else {

@@ -12,7 +12,7 @@ enum LintMatch {
         for (index, one) in demands.enumerated() {
             if case .any = one, let reason = contradiction(in: one) { return reason }
             for other in demands[(index + 1)...] where one.excludes(other) || other.excludes(one) {
-                return "'\(one.written)' and '\(other.written)' exclude each other"
+                return "'\(one.said)' and '\(other.said)' exclude each other"
             }
         }
         return nil
@@ -29,9 +29,12 @@ extension Match {
     /// The conditions of nested `all`s, which must hold together.
     fileprivate var demands: [Match] { if case .all(let branches) = self { branches.flatMap(\.demands) } else { [self] } }
 
-    fileprivate var asksForHidden: Bool { contains { if case .hidden(true) = $0 { true } else { false } } }
+    fileprivate var asksForHidden: Bool { conditions.contains { if case .hidden(true) = $0 { true } else { false } } }
 
-    /// On one line, the same for conditions that say the same.
+    /// For messages.
+    fileprivate var said: String { written.count > 200 ? written.prefix(200) + "…" : written }
+
+    /// On one line and whole, the same for conditions that say the same.
     fileprivate var written: String {
         switch self {
         case .all(let branches): "all [\(branches.map(\.written).sorted().joined(separator: "; "))]"
@@ -116,7 +119,7 @@ extension PropertyTest {
 }
 
 extension Patterns {
-    fileprivate var written: String { list.map(\.said).sorted().joined(separator: " or ") }
+    fileprivate var written: String { list.map(\.written).sorted().joined(separator: " or ") }
 
     /// The texts, where all are literals.
     private var literals: [Subject]? {

@@ -4,6 +4,8 @@ import StrictYAML
 /// Reads a `match` tree: exactly one condition, `all`, `any`, `not` or `always` at each level.
 struct MatchReader {
     private static let words = Grammar.match.keys.map(\.name)
+    /// On attributes of Glance that conditions have another word for.
+    private static let conditions = ["tags": "tag", "size": "min_size", "created_at": "created_within", "os_hidden": "hidden"]
 
     private var depthOfNot = 0
 
@@ -181,6 +183,9 @@ struct MatchReader {
 
     private func readProperty(_ entry: Value.Entry, _ problems: inout Problems) -> [Condition]? {
         let name = entry.key
+        let condition = Self.words.contains(name) ? name : Self.conditions[name]
+        let remedy = condition.map { "write '\($0): …'" } ?? "rules cannot go by it"
+        guard Self.mayBeProperty(name, at: entry.keyPlace, remedy: remedy, &problems) else { return nil }
         guard entry.value.content != .null else {
             problems.add(entry.keyPlace, "property '\(name)' has no value; write {exists: true} where any value will do")
             return nil
@@ -198,7 +203,9 @@ struct MatchReader {
         }
         var tests: [PropertyTest.Test] = []
         if let value = mapping.take("exists"), let wanted = value.bool("exists", &problems) { tests.append(.exists(wanted)) }
-        if let text = mapping.take("eq")?.string("eq", &problems) { tests.append(.patterns(Patterns([.literal(text, isGlob: false)]))) }
+        if let text = mapping.take("eq")?.string("eq", mayBeEmpty: true, &problems) {
+            tests.append(.patterns(Patterns([.literal(text, isGlob: false)])))
+        }
         if let value = mapping.take("in"), let texts = Self.texts(value, "in", &problems) {
             tests.append(.patterns(Patterns(texts.map { .literal($0.text, isGlob: false) })))
         }
@@ -219,6 +226,13 @@ struct MatchReader {
         }
         guard problems.list.count == before, tests.count == operators.count else { return nil }
         return tests.map { .property(PropertyTest(name: name, test: $0)) }
+    }
+
+    /// False, with a problem noted, for Glance's own attributes: no image has a property of such a name.
+    static func mayBeProperty(_ name: String, at place: Place, remedy: String, _ problems: inout Problems) -> Bool {
+        guard ImageAttribute.has(name) else { return true }
+        problems.add(place, "'\(name.prefix(60))' is an attribute of every image, not a property; \(remedy)")
+        return false
     }
 
     private func readVersion(_ value: Value, _ what: String, _ problems: inout Problems) -> VersionRange? {
@@ -242,7 +256,7 @@ struct MatchReader {
         _ value: Value, _ what: String, isQuiet: Bool = false, _ problems: inout Problems
     ) -> [(text: String, place: Place)]? {
         switch value.content {
-        case .scalar(let text, _): return [(text, value.place)]
+        case .scalar: return value.string(what, &problems).map { [($0, value.place)] }
         case .sequence(let values):
             if values.isEmpty, !isQuiet {
                 problems.add(value.place, "\(what) is an empty list; give it at least one value")

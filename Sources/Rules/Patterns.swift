@@ -63,15 +63,22 @@ enum Pattern: Sendable {
         }
     }
 
-    var quoted: String {
+    private var source: String {
         switch self {
-        case .literal(let text, _): Quoted.text(text)
-        case .glob(let glob): Quoted.text(glob.source)
-        case .regex(let regex): Quoted.text(regex.source)
+        case .literal(let text, _): text
+        case .glob(let glob): glob.source
+        case .regex(let regex): regex.source
         }
     }
 
-    var said: String {
+    var quoted: String { Quoted.text(source) }
+
+    var said: String { said(quoted) }
+
+    /// Like `said`, and never cut: equal for equal patterns only.
+    var written: String { said(Quoted.text(source, most: .max)) }
+
+    private func said(_ quoted: String) -> String {
         switch self {
         case .literal(_, isGlob: false): quoted
         case .literal(_, isGlob: true), .glob: "glob \(quoted)"
@@ -144,12 +151,12 @@ struct BytePairs: Sendable {
 enum Quoted {
     static let mostCharacters = 100
 
-    static func text(_ text: String) -> String {
-        if text.utf8.count <= mostCharacters, text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") }) {
+    static func text(_ text: String, most: Int = mostCharacters) -> String {
+        if text.utf8.count <= most, text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\"") }) {
             return "\"\(text)\""
         }
         var shown = ""
-        for scalar in text.unicodeScalars.prefix(mostCharacters) {
+        for scalar in text.unicodeScalars.prefix(most) {
             switch scalar.properties.generalCategory {
             case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned, .surrogate:
                 shown += "\\u{\(String(scalar.value, radix: 16))}"
@@ -158,6 +165,6 @@ enum Quoted {
                 shown.unicodeScalars.append(scalar)
             }
         }
-        return "\"\(shown)\(text.unicodeScalars.count > mostCharacters ? "…" : "")\""
+        return "\"\(shown)\(text.unicodeScalars.count > most ? "…" : "")\""
     }
 }

@@ -26,6 +26,7 @@ struct RegexReader {
     mutating func read() throws(PatternError) -> RegexNode {
         guard !source.isEmpty else { throw PatternError("is empty") }
         guard source.count <= Bounds.patternCharacters else { throw PatternError("is longer than \(Bounds.patternCharacters) characters") }
+        try PatternError.refuseControls(in: String(String.UnicodeScalarView(source)))
         if source.starts(with: "(?i)".unicodeScalars) {
             ignoresCase = true
             position = 4
@@ -146,6 +147,7 @@ struct RegexReader {
         var isFirst = true
         while let scalar = peek, scalar != "]" || isFirst {
             isFirst = false
+            if scalar == "[", position + 1 < source.count, source[position + 1] == ":" { throw PatternError.namedClass }
             guard let low = try readSetMember(into: &set) else { continue }
             guard peek == "-", position + 1 < source.count, source[position + 1] != "]" else {
                 set.ranges.append(low...low)

@@ -64,16 +64,6 @@ indirect enum Match: Sendable {
         case .condition(let condition): condition.captures
         }
     }
-
-    /// Whether `test` holds for some condition of the tree.
-    func contains(where test: (Condition) -> Bool) -> Bool {
-        switch self {
-        case .all(let branches), .any(let branches, _): branches.contains { $0.contains(where: test) }
-        case .not(let branch): branch.contains(where: test)
-        case .always: false
-        case .condition(let condition): test(condition)
-        }
-    }
 }
 
 /// One comparison with an image.
@@ -87,11 +77,13 @@ enum Condition: Sendable {
     case createdWithin(seconds: Int, written: String)
     case hidden(Bool)
 
-    var captures: Set<Capture> {
+    var captures: Set<Capture> { patterns?.captures ?? [] }
+
+    var patterns: Patterns? {
         switch self {
-        case .tag(let patterns), .text(_, let patterns): patterns.captures
-        case .property(let test): test.captures
-        case .minSize, .maxSize, .createdWithin, .hidden: []
+        case .tag(let patterns), .text(_, let patterns): patterns
+        case .property(let test): test.patterns
+        case .minSize, .maxSize, .createdWithin, .hidden: nil
         }
     }
 }
@@ -158,10 +150,10 @@ final class PropertyTest: Sendable {
         case version(VersionRange)
     }
 
-    var captures: Set<Capture> {
+    var patterns: Patterns? {
         switch test {
-        case .patterns(let patterns): patterns.captures
-        case .exists, .min, .max, .version: []
+        case .patterns(let patterns): patterns
+        case .exists, .min, .max, .version: nil
         }
     }
 }

@@ -18,18 +18,14 @@ public enum RuleLint {
         return problems
     }
 
-    /// Warnings: rules that any project's image can fall under by a tag, that can never match, that never decide anything, that can do nothing, and times that do
-    /// not fit together. The more is known (`fleet`, `context`), the more is seen.
+    /// Warnings: rules that any project's image can fall under by what the project set, that capture names without a clear end, that can never match, that never
+    /// decide anything, that can do nothing, and times that do not fit together. The more is known (`fleet`, `context`), the more is seen.
     public static func warnings(in rules: RuleSet, fleet: Fleet?, context: LintContext? = nil) -> Problems {
         var warnings = Problems()
         var earlier = EarlierRules()
         for rule in rules.rules {
-            if rule.match.contains(where: \.isTag), !rule.match.isGuarded {
-                warnings.add(
-                    rule.place,
-                    "rule '\(rule.name)' goes by a tag alone, and every project can tag its own images; add 'visibility: public' or 'owner' to it"
-                )
-            }
+            checkTrust(rule, &warnings)
+            checkCaptures(rule, &warnings)
             if rule.match.excludesActive {
                 warnings.add(rule.place, "rule '\(rule.name)' asks for a status other than active, but only active images are ever cached")
             }
@@ -44,6 +40,23 @@ public enum RuleLint {
         }
         if let fleet, let context { LintTiming.warnings(on: fleet, context: context, &warnings) }
         return warnings
+    }
+
+    private static func checkTrust(_ rule: Rule, _ warnings: inout Problems) {
+        guard rule.match.conditions.contains(where: \.isSetByTenants), !rule.match.isGuarded else { return }
+        warnings.add(
+            rule.place,
+            "rule '\(rule.name)' goes by what every project can set on its own images; add 'visibility: public' or 'owner' to it")
+    }
+
+    private static func checkCaptures(_ rule: Rule, _ warnings: inout Problems) {
+        for pattern in rule.match.conditions.flatMap({ $0.patterns?.list ?? [] }) {
+            guard case .glob(let glob) = pattern, let capture = glob.unclearCapture else { continue }
+            warnings.add(
+                rule.place,
+                "rule '\(rule.name)' captures the shortest \(capture.token) that fits \(pattern.said), and names may hold what stands beside it; write a separator such as ':' that no name holds"
+            )
+        }
     }
 
     private static func checkReach(_ rule: Rule, _ fleet: Fleet, _ warnings: inout Problems) {
@@ -160,10 +173,10 @@ extension Match {
 }
 
 extension Condition {
-    fileprivate var isTag: Bool {
+    fileprivate var isSetByTenants: Bool {
         switch self {
-        case .tag: true
-        case .text, .property, .minSize, .maxSize, .createdWithin, .hidden: false
+        case .tag, .property, .text(.name, _), .text(.role, _): true
+        case .text, .minSize, .maxSize, .createdWithin, .hidden: false
         }
     }
 

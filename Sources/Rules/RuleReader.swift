@@ -11,7 +11,7 @@ struct RuleReader {
         guard let root = Value.parse(text, file: path, problems: &problems), var file = Mapping(root, "a rule file", &problems) else {
             return
         }
-        refuseKeysWithoutValue(file, "a rule file", required: ["apiVersion", "rules"])
+        file.refuseKeysWithoutValue(required: ["apiVersion", "rules"], &problems)
         if let value = file.require("apiVersion", &problems), let version = value.string("apiVersion", &problems), version != "forecache/v1"
         {
             problems.add(value.place, "apiVersion must be 'forecache/v1', not \(value.kind)")
@@ -25,7 +25,7 @@ struct RuleReader {
     private mutating func readRule(_ value: Value) {
         let before = problems.list.count
         guard var mapping = Mapping(value, "a rule", &problems) else { return }
-        refuseKeysWithoutValue(mapping, "a rule", required: ["name", "match"])
+        mapping.refuseKeysWithoutValue(required: ["name", "match"], &problems)
         let nameValue = mapping.require("name", &problems)
         let name = nameValue.flatMap { readName($0) }
         let mode = mapping.take("mode")?.word("mode", as: ModeWord.self, &problems)
@@ -71,7 +71,8 @@ struct RuleReader {
 
     private mutating func readTargets(_ value: Value) -> Targets? {
         guard var mapping = Mapping(value, "targets", &problems) else { return nil }
-        refuseKeysWithoutValue(mapping, "targets")
+        // `sites:` with nothing behind it would else widen the rule to every site.
+        mapping.refuseKeysWithoutValue(&problems)
         let targets = Targets(
             sites: mapping.take("sites").flatMap { readPatterns($0, "targets.sites") },
             roles: mapping.take("roles").flatMap { readPatterns($0, "targets.roles") },
@@ -95,7 +96,7 @@ struct RuleReader {
 
     private mutating func readDeliver(_ value: Value) -> DeliverySettings? {
         guard var mapping = Mapping(value, "deliver", &problems) else { return nil }
-        refuseKeysWithoutValue(mapping, "deliver")
+        mapping.refuseKeysWithoutValue(&problems)
         let settings = DeliveryReader.read(&mapping, "deliver", &problems)
         mapping.finish(&problems)
         return settings
@@ -105,14 +106,6 @@ struct RuleReader {
         guard let seconds = value.seconds(key, &problems) else { return nil }
         if seconds < 1 { problems.add(value.place, "\(key) must be at least 1s") }
         return seconds
-    }
-
-    /// `sites:` with nothing behind it would else count as "not given" and widen the rule to every site.
-    /// Keys that are required anyway have their own message.
-    private mutating func refuseKeysWithoutValue(_ mapping: Mapping, _ what: String, required: [String] = []) {
-        for entry in mapping.entries where entry.value.content == .null && !required.contains(entry.key) {
-            problems.add(entry.keyPlace, "key '\(entry.key)' in \(what) has no value; give one or leave the key out")
-        }
     }
 
     /// What is captured must be used, or the rule would go further than it reads; what is used must be captured.
@@ -142,14 +135,14 @@ struct RuleReader {
 }
 
 extension Value {
-    /// The content on one line, whatever its layout.
+    /// The whole content on one line, whatever its layout.
     fileprivate var plainText: String {
         switch content {
         case .null: "null"
-        case .scalar(let text, _): Quoted.text(text)
+        case .scalar(let text, _): Quoted.text(text, most: .max)
         case .sequence(let values): "[\(values.map(\.plainText).joined(separator: ","))]"
         case .mapping(let entries):
-            "{\(entries.map { "\(Quoted.text($0.key)):\($0.value.plainText)" }.sorted().joined(separator: ","))}"
+            "{\(entries.map { "\(Quoted.text($0.key, most: .max)):\($0.value.plainText)" }.sorted().joined(separator: ","))}"
         }
     }
 }

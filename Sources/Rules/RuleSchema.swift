@@ -41,7 +41,8 @@ public enum RuleSchema {
         case .globs: oneOrMore(reference("text"))
         case .texts(let least): oneOrMore(reference("text"), atLeast: least)
         case .regex: .object([("type", .string("string"))])
-        case .version: quantity(#"^ *(>=|<=|!=|==|>|<|=)? *[vV]?[0-9][^ ,]*( *, *(>=|<=|!=|==|>|<|=)? *[vV]?[0-9][^ ,]*)* *$"#)
+        case .version:
+            quantity(#"^ *(>=|<=|!=|==|>|<|=)? *[vV]?[0-9][0-9A-Za-z_.+~-]*( *, *(>=|<=|!=|==|>|<|=)? *[vV]?[0-9][0-9A-Za-z_.+~-]*)* *$"#)
         case .word(let words): .object([("enum", .array(words.map { .string($0) }))])
         case .constant(let text): .object([("const", .string(text))])
         case .bool: .object([("type", .string("boolean"))])
@@ -54,7 +55,7 @@ public enum RuleSchema {
         case .size: quantity(#"^[0-9]+(\.[0-9]+)? *(B|KiB|MiB|GiB|TiB)?$"#)
         case .rate: quantity(#"^[0-9]+(\.[0-9]+)? *(B|KiB|MiB|GiB|TiB)?(/s)?$"#)
         case .duration: quantity(#"^[0-9]+(\.[0-9]+)? *[smhd]?$"#)
-        case .window: text(#"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)( [!-~]+)?$"#)
+        case .window: text(#"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)( (UTC|GMT|[!-~]+/[!-~]+))?$"#)
         case .group(let name): reference(name)
         case .list(let element, let least): list(of: schema(of: element), atLeast: least)
         case .wordOrProperty(let words, let isList):

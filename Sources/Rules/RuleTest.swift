@@ -110,13 +110,16 @@ extension RuleTest {
             problems.add(place, "rule '\(name.prefix(100))' has no 'for', so it does not matter since when it matches")
         }
         for expectation in [expected, expectedDryRun] {
+            if case .all = expectation, fleet.hosts.isEmpty {
+                problems.add(place, "the fleet has no host, so 'all' expects nothing; give the fleet hosts or write 'none'")
+            }
             guard case .sites(let sites) = expectation else { continue }
             for (name, place, hosts) in sites {
                 guard let site = fleet.site(name) else {
                     problems.add(place, "the fleet has no site '\(name)'\(Self.hint(name.rawValue, fleet.sites.map(\.name.rawValue)))")
                     continue
                 }
-                hosts.check(against: site.hosts, "site '\(name)'", &problems)
+                hosts.check(against: site.hosts, "site '\(name)'", at: place, &problems)
             }
         }
         return problems
@@ -148,9 +151,12 @@ extension RuleTest.HostExpectation {
         }
     }
 
-    fileprivate func check(against hosts: [Host], _ what: String, _ problems: inout Problems) {
+    fileprivate func check(against hosts: [Host], _ what: String, at place: Place, _ problems: inout Problems) {
         switch self {
-        case .none, .all: break
+        case .none: break
+        case .all:
+            guard hosts.isEmpty else { break }
+            problems.add(place, "\(what) of the fleet has no host, so 'all' expects nothing; give it hosts or write 'none'")
         case .hosts(let names):
             for (name, place) in names where !hosts.contains(where: { $0.name == name }) {
                 problems.add(place, "\(what) of the fleet has no host '\(name)'\(RuleTest.hint(name.rawValue, hosts.map(\.name.rawValue)))")
@@ -159,7 +165,7 @@ extension RuleTest.HostExpectation {
             for (role, place, inner) in roles {
                 let ofRole = hosts.filter { $0.role == role }
                 guard ofRole.isEmpty else {
-                    inner.check(against: ofRole, "\(what), role '\(role)'", &problems)
+                    inner.check(against: ofRole, "\(what), role '\(role)'", at: place, &problems)
                     continue
                 }
                 let known = Set(hosts.map(\.role.rawValue)).sorted()

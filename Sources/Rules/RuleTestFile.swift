@@ -22,6 +22,7 @@ public struct RuleTestFile: Sendable {
         guard let root = Value.parse(text, file: path, problems: &problems), var file = Mapping(root, "a rule test file", &problems) else {
             return nil
         }
+        file.refuseKeysWithoutValue(required: ["apiVersion", "tests", "fleet", "inventory"], &problems)
         if let value = file.require("apiVersion", &problems), let version = value.string("apiVersion", &problems), version != "forecache/v1"
         {
             problems.add(value.place, "apiVersion must be 'forecache/v1', not \(value.kind)")
@@ -44,7 +45,7 @@ public struct RuleTestFile: Sendable {
     /// `golden.yaml` for `rules/golden.test.yaml`: what is tested where the file does not say. Relative to the file's directory.
     private static func ruleFile(testedBy path: String) -> String {
         let name = path.split(separator: "/").last.map(String.init) ?? path
-        return name.hasSuffix(".test.yaml") ? name.dropLast(".test.yaml".count) + ".yaml" : name
+        return RuleFileName.rules(testedBy: name) ?? name
     }
 
     private static func readFleet(_ file: inout Mapping, _ problems: inout Problems) -> FleetSource? {

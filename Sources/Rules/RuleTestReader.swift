@@ -20,6 +20,7 @@ struct RuleTestReader {
     mutating func read(_ value: Value, _ problems: inout Problems) -> RuleTest? {
         let before = problems.list.count
         guard var mapping = Mapping(value, "a test", &problems) else { return nil }
+        mapping.refuseKeysWithoutValue(required: ["name", "image"], &problems)
         let name = mapping.require("name", &problems).flatMap { readName($0, &problems) }
         let now = mapping.take("now").flatMap { Self.moment($0, "now", &problems) } ?? defaultNow
         let image = mapping.require("image", &problems).flatMap { Self.image($0, now: now, &problems) }
@@ -68,6 +69,7 @@ struct RuleTestReader {
 
     private static func deliver(_ value: Value, _ problems: inout Problems) -> (DeliverySettings, Place)? {
         guard var keys = Mapping(value, "deliver", &problems) else { return nil }
+        keys.refuseKeysWithoutValue(&problems)
         let settings = DeliveryReader.read(&keys, "deliver", &problems)
         keys.finish(&problems)
         return (settings, value.place)
@@ -107,7 +109,8 @@ struct RuleTestReader {
     /// Glance's own names. What is not given is the usual: an active, public qcow2 image, made at the test's own moment.
     private static func image(_ value: Value, now: Date, id madeUp: ImageID? = defaultID, _ problems: inout Problems) -> ImageFacts? {
         guard var keys = Mapping(value, "image", &problems) else { return nil }
-        func text(_ key: String) -> String? { keys.take(key)?.string("image.\(key)", &problems) }
+        keys.refuseKeysWithoutValue(&problems)
+        func text(_ key: String) -> String? { keys.take(key)?.string("image.\(key)", mayBeEmpty: true, &problems) }
         func number(_ key: String) -> Int64? { keys.take(key)?.integer("image.\(key)", in: 0 ... .max, &problems).map(Int64.init) }
         func bytes(_ key: String) -> Int64? { keys.take(key)?.bytes("image.\(key)", &problems) }
         func flag(_ key: String) -> Bool { keys.take(key)?.bool("image.\(key)", &problems) ?? false }
@@ -161,7 +164,11 @@ struct RuleTestReader {
             return [:]
         }
         var properties: [String: String] = [:]
-        for entry in entries { properties[entry.key] = entry.value.string("image.properties.\(entry.key)", &problems) }
+        for entry in entries {
+            let remedy = Grammar.image.keys.contains { $0.name == entry.key } ? "write it beside 'properties'" : "leave it out"
+            guard MatchReader.mayBeProperty(entry.key, at: entry.keyPlace, remedy: remedy, &problems) else { continue }
+            properties[entry.key] = entry.value.string("image.properties.\(entry.key)", mayBeEmpty: true, &problems)
+        }
         return properties
     }
 

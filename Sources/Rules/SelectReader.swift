@@ -11,6 +11,7 @@ enum SelectReader {
     static func read(_ value: Value, _ problems: inout Problems) -> Select? {
         let before = problems.list.count
         guard var mapping = Mapping(value, "select", &problems) else { return nil }
+        mapping.refuseKeysWithoutValue(required: ["newest"], &problems)
         let newest = mapping.require("newest", &problems)?.integer("select.newest", in: counts, &problems)
         let groupBy = mapping.take("group_by").map { groups($0, &problems) } ?? []
         let orderBy = mapping.take("order_by").flatMap { order($0, &problems) } ?? .createdAt
@@ -27,20 +28,22 @@ enum SelectReader {
     }
 
     private static func group(_ value: Value, _ problems: inout Problems) -> Select.GroupKey? {
-        if case .mapping = value.content { return property(of: value, "select.group_by", &problems).map { .property($0) } }
+        if case .mapping = value.content { return property(of: value, "select.group_by", groupWords, &problems).map { .property($0) } }
         return word(value, "select.group_by", groupWords, &problems).flatMap(TextField.init(rawValue:)).map { .field($0) }
     }
 
     private static func order(_ value: Value, _ problems: inout Problems) -> Select.Order? {
-        if case .mapping = value.content { return property(of: value, "select.order_by", &problems).map { .property($0) } }
+        if case .mapping = value.content { return property(of: value, "select.order_by", orderWords, &problems).map { .property($0) } }
         return word(value, "select.order_by", orderWords, &problems).map { $0 == "updated_at" ? .updatedAt : .createdAt }
     }
 
-    private static func property(of value: Value, _ what: String, _ problems: inout Problems) -> String? {
+    private static func property(of value: Value, _ what: String, _ words: [String], _ problems: inout Problems) -> String? {
         guard var mapping = Mapping(value, what, &problems) else { return nil }
-        let name = mapping.require("property", &problems)?.string("\(what).property", &problems)
+        let value = mapping.require("property", &problems)
         mapping.finish(&problems)
-        return name
+        guard let value, let name = value.string("\(what).property", &problems) else { return nil }
+        let remedy = "write one of \(words.joined(separator: ", ")), or the name of a property"
+        return MatchReader.mayBeProperty(name, at: value.place, remedy: remedy, &problems) ? name : nil
     }
 
     private static func word(_ value: Value, _ what: String, _ words: [String], _ problems: inout Problems) -> String? {

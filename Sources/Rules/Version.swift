@@ -35,6 +35,8 @@ struct Version: Hashable, Comparable, Sendable {
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
+    /// Whether versions of distributions are written with it: what else a bound has was meant to do something.
+    static func isWritten(_ byte: UInt8) -> Bool { isDigit(byte) || isLetter(byte) || ".+_~-".utf8.contains(byte) }
     private static func isLetter(_ byte: UInt8) -> Bool { (byte | 0x20) >= UInt8(ascii: "a") && (byte | 0x20) <= UInt8(ascii: "z") }
 
     /// What one has and the other has not counts as 0.
@@ -75,7 +77,10 @@ struct VersionRange: Sendable {
             let comparison = Comparison.allCases.first { trimmed.hasPrefix($0.rawValue) }
             var number = trimmed.dropFirst(comparison?.rawValue.count ?? 0).drop { $0 == " " }
             while number.last == " " { number.removeLast() }
-            guard let version = Version(String(number)), !number.contains(" ") else {
+            guard !number.split(separator: ".").contains(where: { ["*", "x", "X"].contains($0) }) else {
+                throw PatternError("has a part that stands for any number; write both ends, such as \">=22, <23\"")
+            }
+            guard let version = Version(String(number)), number.utf8.allSatisfy(Version.isWritten) else {
                 throw PatternError("must be comparisons such as \">=22.04\" or \">=22.04, <24\"")
             }
             bounds.append((comparison ?? .equal, version))

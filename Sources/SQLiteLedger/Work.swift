@@ -6,6 +6,7 @@ extension SQLiteLedger {
     @discardableResult
     public func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) -> [WorkRow] {
         guard !images.isEmpty else { return [] }
+        let latestDue = now.addingTimeInterval(limits.longestBackoffSeconds)
         return try await write("queue \(images.count) images") { db in
             try db.run("UPDATE meta SET generation = generation + 1")
             let generation = try db.integer("SELECT generation FROM meta")
@@ -15,7 +16,8 @@ extension SQLiteLedger {
             let made = try db.cachedStatement(sql: "SELECT \(columns) FROM work WHERE image = ? AND generation = ?")
             var rows: [ImageID: WorkRow] = [:]
             for image in images {
-                try statement.execute(arguments: [image.blob, cause.rawValue, generation, now.column, now.column])
+                let row: StatementArguments = [image.blob, cause.rawValue, generation, now.column, now.column]
+                try statement.execute(arguments: cause == .resync ? row + [latestDue.column] : row)
                 rows[image] = try Row.fetchOne(made, arguments: [image.blob, generation]).map(WorkRow.init)
             }
             return Array(rows.values)
@@ -59,18 +61,23 @@ extension SQLiteLedger {
 
     public func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool) async throws(Failure) {
         let failures = isFailure ? 1 : 0
+        let cause = row.cause == .refresh ? WorkCause.refresh : .retry
         try await write("put off the work on image \(row.image)", isSynced: false) { db in
             try db.run(
+                "UPDATE work SET due_at = min(due_at, ?), cause = iif(cause = 'refresh', ?, cause) WHERE image = ? AND generation > ?",
+                [dueAt.column, cause.rawValue, row.image.blob, row.generation])
+            guard db.changesCount == 0 else { return }
+            try db.run("UPDATE meta SET generation = generation + 1")
+            try db.run(
                 """
-                INSERT INTO work (image, cause, generation, queued_at, due_at, attempts, reason) VALUES (?, iif(? = 'refresh', 'refresh', 'retry'), ?, ?, ?, ?, ?)
+                INSERT INTO work (image, cause, generation, queued_at, due_at, attempts, reason)
+                VALUES (?, ?, (SELECT generation FROM meta), ?, ?, ?, ?)
                 ON CONFLICT (image) DO UPDATE
-                SET due_at = excluded.due_at, attempts = work.attempts + ?, cause = iif(work.cause = 'refresh', work.cause, 'retry'), reason = excluded.reason
-                WHERE work.generation <= excluded.generation
+                SET cause = iif(work.cause = 'refresh', excluded.cause, 'retry'), generation = excluded.generation, due_at = excluded.due_at,
+                    attempts = work.attempts + ?, reason = excluded.reason
                 """,
                 [
-                    row.image.blob, row.cause.rawValue, row.generation, row.queuedAt.column, dueAt.column, row.attempts + failures,
-                    reason.bounded(),
-                    failures,
+                    row.image.blob, cause.rawValue, row.queuedAt.column, dueAt.column, row.attempts + failures, reason.bounded(), failures,
                 ])
         }
     }
@@ -83,11 +90,13 @@ extension SQLiteLedger {
 /// As `WorkRow` reads them.
 private let columns = "image, cause, generation, queued_at, due_at, attempts"
 
-/// A refresh asks for some hosts only, so a row of one does not stand for a look at all of them.
+/// A refresh asks for some hosts only, so a row of one does not stand for a look at all of them. And what is due later than anything is put off was written down
+/// by a clock that has been set back since.
 private let insertUnlessWaiting = """
     INSERT INTO work (image, cause, generation, queued_at, due_at, attempts) VALUES (?, ?, ?, ?, ?, 0)
     ON CONFLICT (image) DO UPDATE
-    SET cause = excluded.cause, generation = excluded.generation, due_at = excluded.due_at, attempts = 0, reason = NULL WHERE work.cause = 'refresh'
+    SET cause = excluded.cause, generation = excluded.generation, due_at = excluded.due_at, attempts = 0, reason = NULL
+    WHERE work.cause = 'refresh' OR work.due_at > ?
     """
 
 private let insertOrRenew = """

@@ -50,6 +50,11 @@ struct Metrics {
                 "forecache_last_event_age_seconds", "Seconds since the last notification.",
                 max(0, Int(now.timeIntervalSince(last))))
         }
+        if let resynced = counters.resyncedAt {
+            lines.gauge(
+                "forecache_resync_age_seconds", "Seconds since the last resync that succeeded, or since the start.",
+                max(0, Int(now.timeIntervalSince(resynced))))
+        }
         lines.head("forecache_outcomes_total", "counter", "Placements worked on, by outcome.")
         for kind in OutcomeKind.allCases {
             lines.sample(
@@ -114,24 +119,43 @@ struct Lines {
 }
 
 /// Counting reads the whole table (about a second for two million placements), so an answer counts for five seconds, or for twenty times as long as it took,
-/// whoever asks.
+/// whoever asks, and those who ask meanwhile wait for the same one.
 actor PlacementCounts {
-    private let ledger: any Ledger
+    private let count: @Sendable (Date) async throws(Failure) -> Counts
     private var known: (until: ContinuousClock.Instant, counts: Counts)?
+    private var running: Task<Result<Counts, Failure>, Never>?
 
     struct Counts {
         var states: [PlacementState: Int]
         var atRisk: Int
     }
 
-    init(ledger: any Ledger) { self.ledger = ledger }
+    init(_ count: @escaping @Sendable (Date) async throws(Failure) -> Counts) { self.count = count }
+
+    init(ledger: any Ledger) {
+        self.init { now async throws(Failure) in
+            Counts(states: try await ledger.placementCounts(at: now), atRisk: try await ledger.atRiskCount(at: now))
+        }
+    }
 
     func at(_ now: Date) async throws(Failure) -> Counts {
+        if let known, ContinuousClock.now < known.until { return known.counts }
+        // Owned by this actor, and ends with the count: whoever asked first may hang up while others wait for it.
+        let task = running ?? Task { await counted(at: now) }
+        running = task
+        return try await task.value.get()
+    }
+
+    private func counted(at now: Date) async -> Result<Counts, Failure> {
+        defer { running = nil }
         let started = ContinuousClock.now
-        if let known, started < known.until { return known.counts }
-        let counts = Counts(states: try await ledger.placementCounts(at: now), atRisk: try await ledger.atRiskCount(at: now))
-        let ended = ContinuousClock.now
-        known = (ended + max(.seconds(5), started.duration(to: ended) * 20), counts)
-        return counts
+        do throws(Failure) {
+            let counts = try await count(now)
+            let ended = ContinuousClock.now
+            known = (ended + max(.seconds(5), started.duration(to: ended) * 20), counts)
+            return .success(counts)
+        } catch {
+            return .failure(error)
+        }
     }
 }

@@ -5,6 +5,7 @@ import Hummingbird
 import HummingbirdCore
 public import Logging
 import NIOCore
+import NIOPosix
 import Synchronization
 
 /// Where the server's answers come from; nothing in it can change anything.
@@ -37,6 +38,10 @@ public struct StatusServer: Sendable {
     private let port: Int
     private let responder: StatusResponder
     private let logger: Logger
+
+    /// One thread serves an operator's browser and a scraper; the library's own choice is one a CPU. It ends with the process: the library still speaks to it
+    /// after a server was stopped.
+    private static let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
     /// `host` without brackets where it is an IPv6 address; port 0 takes any free one.
     public init(
@@ -77,6 +82,7 @@ public struct StatusServer: Sendable {
                     "status server listens", metadata: ["address": "\(host)", "port": "\(bound)"])
                 await onListening(bound)
             },
+            eventLoopGroupProvider: .shared(Self.loops),
             logger: quiet)
         do {
             try await application.run()

@@ -34,13 +34,20 @@ public struct Mapping: Sendable {
         return value
     }
 
+    /// Reports keys without a value, where one that counts as absent would change what is meant. `required` ones have their own message.
+    public func refuseKeysWithoutValue(required: [String] = [], _ problems: inout Problems) {
+        for entry in remaining where entry.value.content == .null && !required.contains(entry.key) {
+            problems.add(entry.keyPlace, "key '\(entry.key.shown)' in \(what) has no value; give one or leave the key out")
+        }
+    }
+
     /// Reports every key that nobody asked for.
     public func finish(_ problems: inout Problems) {
         for entry in remaining {
             let hint =
                 Nearest.word(to: entry.key, among: known).map { "; did you mean '\($0)'?" }
                 ?? "; known are \(known.sorted().joined(separator: ", "))"
-            problems.add(entry.keyPlace, "unknown key '\(entry.key)' in \(what)\(hint)")
+            problems.add(entry.keyPlace, "unknown key '\(entry.key.shown)' in \(what)\(hint)")
         }
     }
 }

@@ -1,18 +1,22 @@
 /// Typed readings of a value. Each notes a problem and answers nil where the value is of another kind.
 extension Value {
-    /// How messages name this value.
+    /// How messages name this value; safe to log.
     public var kind: String {
         switch content {
         case .null: "nothing"
-        case .scalar(let text, _): "'\(text.prefix(60))'"
+        case .scalar(let text, _): "'\(text.shown)'"
         case .sequence: "a list"
         case .mapping: "a mapping"
         }
     }
 
-    public func string(_ what: String, _ problems: inout Problems) -> String? {
+    public func string(_ what: String, mayBeEmpty: Bool = false, _ problems: inout Problems) -> String? {
         guard case .scalar(let text, _) = content else {
             problems.add(place, "\(what) must be text, not \(kind)")
+            return nil
+        }
+        guard mayBeEmpty || !text.isEmpty else {
+            problems.add(place, "\(what) must not be empty")
             return nil
         }
         return text
@@ -21,7 +25,7 @@ extension Value {
     /// A list of texts; a single text counts as a list of one.
     public func strings(_ what: String, _ problems: inout Problems) -> [String]? {
         switch content {
-        case .scalar(let text, _): return [text]
+        case .scalar: return string(what, &problems).map { [$0] }
         case .sequence(let values): return values.compactMap { $0.string("each of \(what)", &problems) }
         case .null, .mapping:
             problems.add(place, "\(what) must be text or a list of texts, not \(kind)")
@@ -39,16 +43,16 @@ extension Value {
 
     /// YAML 1.1 booleans, as Ansible reads them: true/false, yes/no, on/off.
     public func bool(_ what: String, _ problems: inout Problems) -> Bool? {
-        if case .scalar(let text, isPlain: true) = content {
-            switch text.lowercased() {
-            case "true", "yes", "on": return true
-            case "false", "no", "off": return false
-            default: break
-            }
+        var hint = ""
+        if case .scalar(let text, let isPlain) = content, let truth = Self.truths[text.lowercased()] {
+            if isPlain { return truth }
+            hint = " in quotes; write it without them"
         }
-        problems.add(place, "\(what) must be true or false, not \(kind)")
+        problems.add(place, "\(what) must be true or false, not \(kind)\(hint)")
         return nil
     }
+
+    private static let truths = ["true": true, "yes": true, "on": true, "false": false, "no": false, "off": false]
 
     public func integer(_ what: String, in range: ClosedRange<Int>, _ problems: inout Problems) -> Int? {
         if case .scalar(let text, _) = content, let number = Int(text), range.contains(number) { return number }
@@ -83,7 +87,8 @@ extension Value {
     private func quantity(_ units: [(String, Double)], _ problems: inout Problems, orSay message: String) -> Double? {
         if case .scalar(let text, _) = content {
             let unit = units.first { text.hasSuffix($0.0) } ?? ("", 1)
-            let number = text.dropLast(unit.0.count).drop { $0 == " " }
+            var number = text.dropLast(unit.0.count)
+            while number.last == " " { number.removeLast() }
             if let amount = Double(number), amount >= 0, amount * unit.1 < 1e18 { return (amount * unit.1).rounded() }
         }
         problems.add(place, "\(message), not \(kind)")

@@ -62,9 +62,10 @@ public struct Value: Hashable, Sendable {
         } catch let problem as Problem {
             problems.add(problem.place, problem.message)
         } catch let error as YamlError {
-            problems.add(Place(file: file, mark: error.place), error.explanation)
+            let problem = error.problem(in: file)
+            problems.add(problem.place, problem.message)
         } catch {
-            problems.add(start, "not readable as YAML: \(error)")
+            problems.add(start, "not readable as YAML")
         }
         return nil
     }
@@ -124,24 +125,26 @@ private struct NodeReader {
 
 extension Place {
     fileprivate init(file: String, mark: Mark?) { self.init(file: file, line: mark?.line ?? 1, column: mark?.column ?? 1) }
+
+    /// Of the first character with that number. The parser's own offset counts graphemes, and is missing inside of one.
+    fileprivate init(file: String, of number: Int32, in text: String) {
+        let before = text.unicodeScalars.prefix { $0.value != UInt32(bitPattern: number) }
+        self.init(file: file, line: before.count { $0 == "\n" } + 1, column: before.reversed().prefix { $0 != "\n" }.count + 1)
+    }
 }
 
 extension YamlError {
-    fileprivate var place: Mark? {
+    /// Place and cause in our own words: the parser's descriptions quote the line, which may hold a password.
+    fileprivate func problem(in file: String) -> Problem {
         switch self {
-        case .scanner(_, _, let mark, _), .parser(_, _, let mark, _), .composer(_, _, let mark, _): mark
-        case .duplicatedKeysInMapping(_, let context): context.mark
-        default: nil
-        }
-    }
-
-    fileprivate var explanation: String {
-        switch self {
-        case .scanner(let context, let problem, _, _), .parser(let context, let problem, _, _), .composer(let context, let problem, _, _):
-            [context?.description, problem].compactMap { $0 }.joined(separator: " ").onOneLine
-        case .duplicatedKeysInMapping(let keys, _):
-            "key given twice: \(keys.map { "'\($0)'" }.joined(separator: ", "))"
-        default: "not readable as YAML: \(self)"
+        case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
+            .composer(let context, let problem, let mark, _):
+            Problem(Place(file: file, mark: mark), [context?.description, problem].compactMap { $0 }.joined(separator: " ").onOneLine)
+        case .reader(let problem, _, let number, let text):
+            Problem(Place(file: file, of: number, in: text), "\(problem.onOneLine); take the character out")
+        case .duplicatedKeysInMapping(let keys, let context):
+            Problem(Place(file: file, mark: context.mark), "key given twice: \(keys.map { "'\($0.shown)'" }.joined(separator: ", "))")
+        case .no, .memory, .writer, .emitter, .representer, .dataCouldNotBeDecoded: Problem(Place(file: file), "not readable as YAML")
         }
     }
 }
@@ -149,4 +152,17 @@ extension YamlError {
 extension String {
     /// One line: the parser's explanations come with line breaks.
     fileprivate var onOneLine: String { split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+
+    /// For messages: cut, without what moves a terminal's cursor, and of a URL with a login its scheme alone, for the login may have a password.
+    var shown: String {
+        if let scheme = firstRange(of: "://"), self[scheme.upperBound...].contains("@") { return self[..<scheme.upperBound] + "…" }
+        return String(
+            String.UnicodeScalarView(
+                unicodeScalars.prefix(60).map { scalar in
+                    switch scalar.properties.generalCategory {
+                    case .control, .format, .lineSeparator, .paragraphSeparator: "\u{FFFD}"
+                    default: scalar
+                    }
+                }))
+    }
 }

@@ -37,13 +37,13 @@ struct Deciding {
         let decisions = Decisions(isStamped: stamped)
         let source = ListeningSource(
             inner: RabbitMQSource(settings: settings, limits: limits, logger: logger), decisions: decisions, listening: listening)
+        let counters = EngineCounters(now: { WallClock().now.date })
         // Never run: it is what the intake tells of a subscription.
         let resync = Resync(
-            catalog: MadeUpCatalog(), ledger: ledger, policy: CurrentPolicy(policy), intervalSeconds: 600, clock: clock, logger: logger,
-            workWakeup: desk.wakeup)
+            catalog: MadeUpCatalog(), ledger: ledger, policy: CurrentPolicy(policy), counters: counters, intervalSeconds: 600, clock: clock,
+            logger: logger, workWakeup: desk.wakeup)
         let intake = Intake(
-            source: source, ledger: ledger, resync: resync, counters: EngineCounters(now: { WallClock().now.date }), limits: limits,
-            clock: clock, logger: logger
+            source: source, ledger: ledger, resync: resync, counters: counters, limits: limits, clock: clock, logger: logger
         ) { desk.take($0) }
         let started = ContinuousClock.now
         try await withThrowingTaskGroup(of: Void.self) { group in

@@ -18,6 +18,11 @@ struct FileOptions: ParsableArguments {
     @Option(help: "trace, debug, info, notice, warning or error.")
     var logLevel: LogLevel = .notice
 
+    func validate() throws {
+        if config == "" { throw ValidationError("--config is empty; name a file") }
+        try refuseEmpty(inventory, "an inventory (-i)")
+    }
+
     var areNamed: Bool { config != nil || !inventory.isEmpty }
     var environment: [String: String] { ProcessInfo.processInfo.environment }
 
@@ -31,6 +36,11 @@ struct FileOptions: ParsableArguments {
         if !quietly { for notice in setup.notices.list { say("note: \(notice)") } }
         return setup
     }
+}
+
+/// A variable that a script left unset is not "here".
+func refuseEmpty(_ paths: [String], _ what: String) throws {
+    if paths.contains("") { throw ValidationError("\(what) is empty; name a file or a directory") }
 }
 
 /// Which sites and hosts are meant.

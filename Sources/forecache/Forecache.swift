@@ -6,7 +6,7 @@ struct Forecache: AsyncParsableCommand {
         commandName: "forecache",
         abstract: "Puts OpenStack images onto compute nodes before anybody boots them, and keeps them there.",
         discussion: """
-            Exit codes: 0 all done, 1 failed, 2 some hosts failed and the rest is done, 64 usage, 69 a service is not reachable, \
+            Exit codes: 0 all done, 1 failed, 2 some hosts failed or wait for a window and the rest is done, 64 usage, 69 a service is not reachable, \
             78 configuration, rules or inventory invalid.
             """,
         version: "forecache 0.1.0",

@@ -27,9 +27,8 @@ extension Via: ExpressibleByArgument {}
 /// Options turned into the engine's by-hand work.
 struct HandWork: Sendable {
     private let byHand: ByHand
-    /// Empty: what the rules want.
-    private let named: [String]
-    private let via: Via?
+    /// Nil: what the rules want.
+    private let named: [String]?
     private let logOut: @Sendable () async -> Void
     private let progress: ProgressLines
 
@@ -37,28 +36,33 @@ struct HandWork: Sendable {
     init(
         _ selectors: [String], _ common: CommonOptions, _ delivery: DeliveryOptions? = nil, progress style: ProgressStyle
     ) throws(Refusal) {
-        let (setup, hands) = try Self.setup(common, delivery)
-        (named, via) = (selectors + hands.images, hands.via)
-        guard !named.isEmpty || !setup.rules.rules.isEmpty else { throw .usage(Self.nothingToDo) }
+        let (setup, hands, named) = try Self.setup(common, delivery, selectors)
+        self.named = named
+        guard named != nil || !setup.rules.rules.isEmpty else { throw .usage(Self.nothingToDo) }
         let shells = try Shells.open(setup, environment: common.environment, logger: common.logger())
         logOut = { await shells.close() }
         progress = ProgressLines(answers: common.output == .text, style: style)
         byHand = ByHand(
-            policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network,
-            catalog: shells.catalog, hosts: shells.hosts, matchTimes: named.isEmpty ? setup.matchTimes { say("note: \($0)") } : nil,
+            policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network, via: hands.via,
+            catalog: shells.catalog, hosts: shells.hosts, matchTimes: named == nil ? setup.matchTimes { say("note: \($0)") } : nil,
             nova: shells.nova, signatures: shells.signatures, logger: common.logger())
     }
 
-    /// The operator's files with what the call says over them.
-    private static func setup(_ common: CommonOptions, _ delivery: DeliveryOptions?) throws(Refusal) -> (Setup, Hands) {
+    /// The operator's files with what the call says over them, and the images that it names; nil: it leaves them to the rules.
+    private static func setup(
+        _ common: CommonOptions, _ delivery: DeliveryOptions?, _ selectors: [String], byRules: Bool = false
+    ) throws(Refusal) -> (Setup, Hands, named: [String]?) {
         let playbook = try PlaybookArguments.read(delivery?.extraVars ?? [], environment: common.environment)
         let hands = try Hands(playbook, via: delivery?.via, proxyHost: delivery?.proxyHost, forks: delivery?.forks)
+        let named = selectors.isEmpty ? hands.images : selectors + (hands.images ?? [])
+        // A list that was forgotten or misspelt is not "all that the rules want".
+        if named == nil, !byRules, let delivery, !delivery.extraVars.isEmpty { throw .usage(noImages) }
         var setup = try common.setupWithHosts(playbook)
         try hands.check(setup.configuration)
         setup.policy = try hands.applied(to: setup.policy)
         // Somebody who asks for so many by hand means it; the bound in all is for what runs by itself.
         if let forks = delivery?.forks { setup.configuration.limits.forks = max(setup.configuration.limits.forks, forks) }
-        return (setup, hands)
+        return (setup, hands, named)
     }
 
     /// What `cache` would do with these images, or the service with those that the rules want. `byRules`: named images, too, go only where rules want them.
@@ -66,23 +70,26 @@ struct HandWork: Sendable {
         _ common: CommonOptions, _ delivery: DeliveryOptions, _ selectors: [String], from source: PlanReview.Source = .live,
         byRules: Bool = false
     ) async throws(Refusal) -> PlanReview {
-        let (setup, hands) = try setup(common, delivery)
-        let named = selectors + hands.images
-        guard !setup.rules.rules.isEmpty || (!named.isEmpty && !byRules) else {
-            throw .usage(nothingToDo)
-        }
+        let (setup, hands, named) = try setup(common, delivery, selectors, byRules: byRules)
+        guard !setup.rules.rules.isEmpty || (named != nil && !byRules) else { throw .usage(byRules ? noRules : nothingToDo) }
         let reviewer = try PlanReview.Reviewer(
-            setup, from: source, targets: named.isEmpty || byRules ? .rules : .everyHost(via: hands.via), environment: common.environment,
+            setup, from: source, targets: named == nil || byRules ? .rules : .everyHost, via: hands.via, environment: common.environment,
             logger: common.logger())
         for note in reviewer.notes { say("note: \(note)") }
         return try await reviewer.review(named) { say("note: \($0)") }
     }
 
     private static let nothingToDo = "name an image, give a list with -e @FILE, or a configuration with rules"
+    private static let noRules =
+        "where images go is left to the rules, and there are none; name rule files with `rules: [PATH]` in the configuration"
+    private static let noImages = """
+        -e names no images: add tripleo_nova_image_cache_images to it, or name an image. For what the rules want leave -e out: --site, --via, \
+        --proxy-host and --forks say the same
+        """
 
     func plans() async throws(Refusal) -> [Plan] {
-        guard !named.isEmpty else { return try await byHand.plans(for: try await byHand.imagesOfRules(), targets: .rules) }
-        return try await byHand.plans(named: named, via: via)
+        guard let named else { return try await byHand.plans(for: try await byHand.imagesOfRules(), targets: .rules) }
+        return try await byHand.plans(named: named)
     }
 
     func execute(_ plans: [Plan]) async -> [Outcome] {

@@ -13,9 +13,14 @@ import Testing
         (["cache", "--nonsense"], "nonsense"), (["nonsense"], "nonsense"),
         (["cache", "--via", "nova-api", "--proxy-host", "h", "x"], "not with --via nova-api"),
         (["cache", "--via", "pigeon", "x"], "pigeon"),
-        (["cache", "--forks", "0", "x"], "--forks must be at least 1"), (["events", "--count", "0"], "--count must be at least 1"),
+        (["cache", "--forks", "0", "x"], "--forks must be a whole number from 1 to 10000, not 0"),
+        (["events", "--count", "0"], "--count must be at least 1"),
         (["inventory"], "give an Ansible inventory with -i"), (["survey", "--output", "xml"], "xml"),
         (["cache", "--via", "direct", "--proxy-host", "h", "x"], "--proxy-host goes with --via proxy"),
+        (["cache", "--forks", "9223372036854775807", "x"], "--forks must be a whole number from 1 to 10000"),
+        (["inventory", "-i", ""], "an inventory (-i) is empty"), (["inventory", "--config", ""], "--config is empty"),
+        (["rules", "lint", ""], "a PATH is empty"), (["rules", "test", ""], "a PATH is empty"),
+        (["rules", "lint"], "name rule files or directories, or give a configuration with rules"),
     ])
     func wordsThatAreOffAreUsageErrors(arguments: [String], says: String) async throws {
         let ended = try await program.run(arguments)
@@ -208,7 +213,7 @@ import Testing
         let proxy = try await program.run(
             "cache", "-i", inventory, "-e",
             "tripleo_nova_image_cache_use_proxy=true tripleo_nova_image_cache_proxy_hostname=dcn1-compute-7", "x")
-        #expect((proxy.code, proxy.output) == (1, ""))
+        #expect((proxy.code, proxy.output) == (64, ""))
         #expect(proxy.errors.contains("proxy host 'dcn1-compute-7' is not among the 2 compute hosts"))
         #expect(proxy.errors.contains("? Nothing was moved"))
 
@@ -224,6 +229,30 @@ import Testing
         let nameless = try await program.run("cache", "-i", inventory, "-e", "@", "x")
         #expect((nameless.code, nameless.output) == (78, ""))
         #expect(nameless.errors.contains("extra variables are @FILE or key=value, not '@'"))
+    }
+
+    /// Rules are there, and nobody asked for what they want.
+    @Test(arguments: [["cache"], ["cache", "--check"], ["plan"]]) func aListOfNoImagesIsNotAllThatTheRulesWant(command: [String])
+        async throws
+    {
+        var program = program
+        program.environment.merge(Program.overcloudrc) { $1 }
+        _ = try program.writeInventory()
+        try program.write("rules/r.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: all, match: { always: true } }\n")
+        try program.write("rules.yaml", "inventory: [inventories]\nrules: [rules]\nstate: ledger\n")
+        try program.write("none.yaml", "inventory: [inventories]\nstate: ledger\n")
+        for config in ["rules.yaml", "none.yaml"] {
+            let empty = try await program.run(
+                command + ["--config", config, "-e", "tripleo_nova_image_cache_images=[]", "--output", "json"])
+            #expect(empty.code == 0, "\(config): \(empty.errors)")
+            #expect(try (empty.json()["outcomes"] ?? empty.json()["images"]) as? [String] == [])
+        }
+        try program.write("args.yml", "tripleo_nova_image_cache_images:\ntripleo_nova_image_cache_plan: dcn1\n")
+        for arguments in ["@args.yml", "tripleo_nova_image_cache_use_proxy=true", "images=[]"] {
+            let unsaid = try await program.run(command + ["--config", "rules.yaml", "-e", arguments])
+            #expect((unsaid.code, unsaid.output) == (64, ""), "\(arguments)")
+            #expect(unsaid.errors.contains("-e names no images: add tripleo_nova_image_cache_images"))
+        }
     }
 
     @Test(arguments: ["cache", "plan"]) func novaIsNotAskedWhereNobodyWouldHearHowItEnds(command: String) async throws {

@@ -115,6 +115,39 @@ import Testing
         #expect(ended.errors.contains("images.json"))
     }
 
+    /// The one rule's own word is another, and so is the site's.
+    @Test(arguments: [
+        ["--proxy-host", "dcn1-compute-1"], ["--via", "proxy", "--proxy-host", "dcn1-compute-1"],
+        ["-e", "tripleo_nova_image_cache_use_proxy=true tripleo_nova_image_cache_proxy_hostname=dcn1-compute-1"],
+    ])
+    func theCallWinsOverRulesAndSites(words: [String]) async throws {
+        try program.write("images.json", Self.listed)
+        let rule = "{ name: golden, match: { tag: golden }, deliver: { via: direct } }"
+        try program.write("rules/golden.yaml", "apiVersion: forecache/v1\nrules:\n  - \(rule)\n")
+        try program.write(
+            "inventories/dcn1.yaml",
+            """
+            nova_compute:
+              hosts: { dcn1-compute-0: { internal_api_ip: 127.0.0.2 }, dcn1-compute-1: { internal_api_ip: 127.0.0.3 } }
+            dcn1: { children: { nova_compute: {} } }
+            """)
+        try program.write("f.yaml", "inventory: [inventories]\nrules: [rules]\nsites: { dcn1: { via: relay } }\nstate: ledger.sqlite\n")
+        let ended = try await program.run(
+            ["plan", "--config", "f.yaml", "--check", "--images", "images.json", "--offline", "--output", "json"] + words)
+        #expect(ended.code == 0, "\(ended.errors)")
+        let image = try #require((try ended.json()["images"] as? [[String: Any]])?.first)
+        let placements = try #require(image["placements"] as? [[String: Any]])
+        #expect(placements.map { $0["via"] as? String } == ["proxy", "proxy"])
+        let sources = placements.map { [$0["host"], $0["action"], $0["source"]].map { $0 as? String } }
+        #expect(Set(sources) == [["dcn1-compute-1", "fetch", "glance"], ["dcn1-compute-0", "copy", "dcn1-compute-1"]])
+    }
+
+    @Test func whatIsNotInTheFileIsSaidOfTheFile() async throws {
+        try program.write("images.json", Self.listed)
+        let ended = try await plan("--images", "images.json", "--offline", "debian")
+        #expect((ended.code, ended.errors.contains("no image 'debian' in images.json\n")) == (1, true), "\(ended.errors)")
+    }
+
     @Test func usage() async throws {
         #expect(try await plan("--offline").code == 64)
         #expect(try await plan("--images", "nowhere.json", "--offline").code == 1)
@@ -122,6 +155,6 @@ import Testing
         try program.write("images.json", Self.listed)
         let ended = try await plan("--images", "images.json", "--offline", "ubuntu")
         #expect(ended.code == 64)
-        #expect(ended.errors.contains("rules"))
+        #expect(ended.errors.contains("where images go is left to the rules, and there are none"))
     }
 }

@@ -106,6 +106,21 @@ import Testing
         }
     }
 
+    @Test func filesThatEndInYMLAreAsGood() async throws {
+        try writeTests(expect: "all")
+        for name in ["golden", "golden.test"] {
+            try FileManager.default.moveItem(atPath: program.path("rules/\(name).yaml"), toPath: program.path("rules/\(name).yml"))
+        }
+        for path in ["rules", "rules/golden.yml", "rules/golden.test.yml"] {
+            let ended = try await program.run("rules", "test", path)
+            #expect((ended.code, ended.output.hasSuffix("2 passed, 0 failed\n")) == (0, true), "\(path): \(ended.errors)")
+        }
+        try program.write("rules/below/x.yaml", "")
+        let lint = try await program.run("rules", "lint", "rules")
+        #expect((lint.code, lint.output.contains("2 rules, ")) == (0, true), "\(lint.output)")
+        #expect(lint.errors.hasPrefix("note: rules/below:1:1: not read: "))
+    }
+
     @Test func aDifferenceFailsAndIsShown() async throws {
         try writeTests(expect: "{ dcn1: [a] }")
         let ended = try await program.run("rules", "test", "rules")

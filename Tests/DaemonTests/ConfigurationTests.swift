@@ -200,7 +200,7 @@ import Testing
                 "f.yaml:4:3: unknown key 'prefetsch' in notifications; did you mean 'prefetch'?",
                 "f.yaml:5:25: forks must be a whole number from 1 to 10000, not '0'",
                 "f.yaml:5:40: site dcn1.rate_limit must be a rate of more than 0 such as 20MiB/s or 500KiB/s, not 'fast'",
-                "f.yaml:5:54: site dcn1.window names the time zone 'Europe/Berlim', which the time zone database does not have; write one like Europe/Berlin",
+                "f.yaml:5:54: site dcn1.window names the time zone 'Europe/Berlim', which is neither UTC nor a place of the time zone database; write one like Europe/London",
                 "f.yaml:6:16: refresh.at must be a share of the TTL from 5% to 95%, not '99%'",
                 "f.yaml:7:9: resync must be at least 10 s, not '0'",
                 "f.yaml:8:17: ttl.default must be at least 60 s, not '0'",
@@ -242,7 +242,7 @@ import Testing
         #expect(
             read("notifications: { url: 'rabbit://h/', exchanges: [], queue: '' }").problems == [
                 "f.yaml:1:49: notifications.exchanges must name at least one",
-                "f.yaml:1:60: a name in notifications.queue must have 1 to 200 bytes",
+                "f.yaml:1:60: notifications.queue must not be empty",
             ])
     }
 
@@ -286,6 +286,13 @@ import Testing
         }
         #expect(
             read("limits: { fork: 3 }").problems == ["f.yaml:1:11: unknown key 'fork' in limits; did you mean 'forks'?"])
+    }
+
+    @Test func systemdWaitsForTheLongestDrain() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let unit = try String(contentsOf: root.appending(path: "deploy/forecache.service"), encoding: .utf8)
+        let seconds = try #require(unit.firstMatch(of: /TimeoutStopSec=(\d+)\n/)?.output.1)
+        #expect(read("limits: { drain_seconds: \(seconds) }").problems.count == 1, "no drain may be as long")
     }
 
     @Test func tripleOParametersGiveTheTTLs() throws {

@@ -8,6 +8,19 @@ import Testing
 
 /// What `doctor` finds in the ledger that the service writes.
 @Suite struct LedgerExaminationTests {
+    /// A link to itself stands for all that cannot be looked at: unlike a directory of somebody else's it stops root, too.
+    @Test func aLedgerThatMayNotBeLookedAtIsNotSaidToBeMissing() async throws {
+        let folder = try Folder()
+        var options = Setup.Options(environment: folder.environment)
+        options.file = try folder.write("forecache.yaml", "state: loop/ledger\n")
+        let setup = try Setup.load(options)
+        #expect(await LedgerExamination(setup: setup).findings().map(\.level) == [.ok])
+        #expect(try setup.serviceLedger() == nil)
+        try FileManager.default.createSymbolicLink(atPath: "\(folder.path)/loop", withDestinationPath: "loop")
+        #expect(await LedgerExamination(setup: setup).findings().map(\.level) == [.fail])
+        #expect(throws: Failure.self) { try setup.serviceLedger() }
+    }
+
     @Test func aNotificationThatWasNotUnderstoodIsShownAndNotObeyed() async throws {
         let folder = try Folder()
         var options = Setup.Options(environment: folder.environment)

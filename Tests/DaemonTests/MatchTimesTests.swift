@@ -57,7 +57,7 @@ import Testing
         let source = PlanReview.Source.saved(file: folder.path + "/images.json", isOffline: true)
         let reviewer = try PlanReview.Reviewer(
             try setup(), from: source, targets: .rules, environment: folder.environment, logger: logger)
-        return (try await reviewer.review([]) { Issue.record("\($0)") }, reviewer.notes)
+        return (try await reviewer.review(nil) { Issue.record("\($0)") }, reviewer.notes)
     }
 
     @Test func whatIsStillKeptIsPlanned() async throws {

@@ -59,6 +59,11 @@ import Testing
         #expect((arguments.plan, arguments.usesProxy) == ("dcn2", true))
     }
 
+    @Test func anEmptyListIsNotTheSameAsNone() throws {
+        #expect(try read("\(Self.prefix)images=[]").images == [])
+        #expect(try read("@\(try folder.write("a.yml", "\(Self.prefix)images:\n"))", "\(Self.prefix)plan=dcn1").images == nil)
+    }
+
     @Test func anyOtherStateIsAnError() throws {
         let path = try folder.write("a.yml", "\(Self.prefix)images:\n  - id: x\n    state: absent\n  - state: present\n")
         #expect(
@@ -75,6 +80,11 @@ import Testing
                 "-e:1:1: unknown key 'tripleo_nova_image_cach_images' in the playbook's arguments; did you mean '\(Self.prefix)images'?",
                 "-e:1:1: unknown key '\(Self.prefix)proxy_host_name' in the playbook's arguments; did you mean '\(Self.prefix)proxy_hostname'?",
             ])
+        let cut = problems("tripleo_nova_cache_images=[] tripleo_nova_compute_x=1")
+        #expect(cut.count == 1, "\(cut)")
+        #expect(
+            cut.first?.hasPrefix("-e:1:1: unknown key 'tripleo_nova_cache_images' in the playbook's arguments; known are \(Self.prefix)")
+                == true)
         #expect(problems("nonsense") == ["-e:1:1: extra variables are @FILE or key=value, not 'nonsense'"])
         #expect(problems("@/nowhere.yml") == ["/nowhere.yml:1:1: cannot read /nowhere.yml: no such file or directory"])
     }
@@ -132,14 +142,23 @@ import Testing
 
     @Test func aProxyThatIsNotThereIsAnErrorBeforeAnythingMoves() {
         let refusal = refusal { () throws(Refusal) in _ = try Hands(PlaybookArguments(), proxyHost: "a2").applied(to: policy()) }
-        #expect(refusal?.exitCode == 1)
+        #expect(refusal?.exitCode == 64)
         #expect(
             refusal?.message
                 == "proxy host 'a2' is not among the 2 compute hosts that were selected; did you mean 'a0'? Nothing was moved")
     }
 
+    @Test func aProxyHostThatWouldNotBeUsedMustBeThereAllTheSame() throws {
+        let playbook = try read("\(Self.prefix)proxy_hostname=a2")
+        #expect(refusal { () throws(Refusal) in _ = try Hands(playbook).applied(to: policy()) }?.exitCode == 64)
+    }
+
     @Test func contradictionsAreUsageErrors() {
         #expect(refusal { () throws(Refusal) in _ = try Hands(PlaybookArguments(), via: .direct, proxyHost: "a1") }?.exitCode == 64)
-        #expect(refusal { () throws(Refusal) in _ = try Hands(PlaybookArguments(), forks: 0) }?.message == "--forks must be at least 1")
+        for forks in [0, 10_001, .max] {
+            let refusal = refusal { () throws(Refusal) in _ = try Hands(PlaybookArguments(), forks: forks) }
+            #expect(refusal?.exitCode == 64)
+            #expect(refusal?.message == "--forks must be a whole number from 1 to 10000, not \(forks)")
+        }
     }
 }

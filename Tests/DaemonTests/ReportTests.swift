@@ -89,6 +89,9 @@ import Testing
         #expect(plan.touchesOnly.steps.map(\.host) == ["c"])
         #expect(plan.leftAlone.map(\.host) == ["a", "b"])
         #expect(plan.leftAlone.allSatisfy { $0.kind == .skipped && $0.reason?.isEmpty == false })
+        var closed = plan
+        closed.sites[0].steps[0].action = .none(.waiting(until: Date(timeIntervalSince1970: 1_700_000_000)))
+        #expect(closed.leftAlone.map(\.host) == ["a", "b"], "a refresh waits for no window")
     }
 
     @Test func surveys() throws {
@@ -149,6 +152,10 @@ import Testing
         #expect(ExitStatus.code([outcome(.cached), outcome(.skipped), outcome(.unsupported)], wasStopped: false) == 0)
         #expect(ExitStatus.code([outcome(.cached), outcome(.failed)], wasStopped: false) == 2)
         #expect(ExitStatus.code([outcome(.failed)], wasStopped: false) == 1)
+        var waiting = outcome(.skipped)
+        waiting.againAt = Date(timeIntervalSince1970: 1_700_000_000)
+        #expect(ExitStatus.code([waiting, waiting], wasStopped: false) == 1, "by hand nobody tries it again")
+        #expect(ExitStatus.code([outcome(.cached), waiting], wasStopped: false) == 2)
         #expect(ExitStatus.code([outcome(.cached), outcome(.skipped)], wasStopped: true) == 2)
         #expect(ExitStatus.code([outcome(.skipped)], wasStopped: true) == 1)
         #expect(Refusal(Failure(.retriable, "x")).exitCode == 69)

@@ -1,4 +1,7 @@
 import ForecacheModel
+import Foundation
+import Logging
+import Rules
 import StrictYAML
 import Testing
 
@@ -57,6 +60,57 @@ import Testing
             problems.list.map(\.message) == [
                 "cannot read /nowhere/a: no such file or directory", "cannot read /nowhere/b: no such file or directory",
             ])
+    }
+
+    /// A link to itself stands for all that cannot be looked at: unlike a directory of somebody else's it stops root, too.
+    @Test func onlyWhereThereIsNoConfigurationForSureTheDefaultsCount() throws {
+        var options = Setup.Options(environment: folder.environment)
+        options.defaultFile = "\(folder.path)/etc/forecache.yaml"
+        #expect(try Setup.load(options).configuration.hostsGroup == "nova_compute")
+        try folder.write("etc", "a file")
+        #expect(try Setup.load(options).configuration.hostsGroup == "nova_compute")
+        try FileManager.default.removeItem(atPath: "\(folder.path)/etc")
+        try FileManager.default.createSymbolicLink(atPath: "\(folder.path)/etc", withDestinationPath: "etc")
+        let refusal = refusal(options)
+        #expect(refusal?.exitCode == 78)
+        #expect(refusal?.message?.contains("cannot read \(options.defaultFile): ") == true)
+        #expect(refusal?.message?.hasSuffix("; or name another with --config (/dev/null for none)") == true)
+        options.file = "/dev/null"
+        #expect(try Setup.load(options).configuration.hostsGroup == "nova_compute")
+    }
+
+    @Test func rulesEndInYAMLEitherWayAndLieInTheDirectoryItself() throws {
+        for (number, name) in ["a.yaml", "b.yml", "a.test.yaml", "b.test.yml", ".c.yml", "below/d.yaml", ".git/e.yaml"].enumerated() {
+            try folder.write("rules/\(name)", "apiVersion: forecache/v1\nrules:\n  - { name: r\(number), match: { always: true } }\n")
+        }
+        var options = Setup.Options(environment: folder.environment)
+        options.file = try folder.write("f.yaml", "rules: [rules/]\n")
+        let setup = try Setup.load(options)
+        #expect(setup.rules.rules.map(\.name) == ["r0", "r1"])
+        #expect(setup.notices.list.map(\.place.file) == ["\(folder.path)/rules/below"])
+        #expect(setup.notices.list.first?.message.hasPrefix("not read: ") == true)
+    }
+
+    @Test func onlyAFileThatIsNotThereIsMissing() throws {
+        try FileManager.default.createSymbolicLink(atPath: "\(folder.path)/loop", withDestinationPath: "loop")
+        let files = OperatorFiles(environment: folder.environment)
+        for name in ["none", "none/below"] { #expect(try files.textIfThere("\(folder.path)/\(name)") == nil) }
+        #expect(try files.textIfThere(folder.write("there", "a")) == "a")
+        #expect(throws: Failure(.permanent, "cannot read \(folder.path)/loop: too many levels of symbolic links")) {
+            try files.textIfThere("\(folder.path)/loop")
+        }
+        #expect(throws: Failure(.permanent, "cannot read \(folder.path): is a directory")) { try files.textIfThere(folder.path) }
+    }
+
+    @Test func cloudsFilesThatCannotBeReadAreTold() throws {
+        var options = Setup.Options(environment: folder.environment)
+        options.file = try folder.write("f.yaml", "cloud: lab\n")
+        let setup = try Setup.load(options)
+        let environment = folder.environment.merging(["OS_CLIENT_CONFIG_FILE": folder.path]) { $1 }
+        let refusal = #expect(throws: Refusal.self) {
+            try Shells.catalog(setup, environment: environment, logger: Logger(label: "test"))
+        }
+        #expect(refusal?.message == "cannot read \(folder.path): is a directory")
     }
 
     @Test func pathsAreExpanded() {
@@ -128,6 +182,21 @@ import Testing
                 $0.inventory = []
             })
         #expect(configured?.message?.contains("the inventory has no role 'Edge'") == true)
+    }
+
+    @Test func anInventoryThatIsWrongBlamesNoRule() throws {
+        try folder.write("inventories/a.yaml", Self.inventory)
+        try folder.write(
+            "rules/a.yaml",
+            "apiVersion: forecache/v1\nrules: [{ name: r, match: { always: true }, targets: { roles: [Compute] } }]\n")
+        let config = try folder.write("f.yaml", "inventory: [inventories]\nhosts_group: nova_computes\nrules: [rules]\n")
+        let message = refusal(
+            options {
+                $0.file = config
+                $0.inventory = []
+            })?.message
+        #expect(message?.contains("there is no group 'nova_computes'") == true)
+        #expect(message?.contains("has no role") == false)
     }
 
     @Test func problemsOfAllFilesComeAtOnce() throws {

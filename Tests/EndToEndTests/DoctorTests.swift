@@ -30,9 +30,12 @@ import Testing
         try service.removeQueue()
     }
 
+    /// ssh's word on the key, "No such file", is none on the file that was asked for.
     @Test func aNodeThatIsAwayAndAPeerAccountThatIsWrongAreNamed() async throws {
         let lab = try Lab()
-        let service = try Service(lab, more: "peer: { user: nobody-there }\nsites: { dcn1: { via: proxy }, dcn2: {} }")
+        let service = try Service(
+            lab,
+            more: "peer: { user: nobody-there, identity: /etc/nova/migration/nothing-there }\nsites: { dcn1: { via: proxy }, dcn2: {} }")
         try lab.lab("node", "stop", "dcn2-compute-1")
         defer { try? lab.lab("node", "start", "dcn2-compute-1") }  // the suite's next test would say so
         let failed = texts(try findings(service), "fail")

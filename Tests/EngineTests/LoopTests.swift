@@ -115,6 +115,103 @@ import Testing
         }
     }
 
+    /// An event came in while it was at work, and the round of that event ended well.
+    @Test func whatFailedIsTriedAgainWhateverLaterRoundsDid() async throws {
+        let world = try World(sites: 2, hostsPerSite: 1)
+        await world.catalog.put(Samples.image(1, tags: ["precache:dcn1"]))
+        await world.hosts.setWAN(bytesPerSecond: 1)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.loop.run() }
+            try await ask(world, for: [id])
+            try await eventually("one site is at it") { await world.hosts.isReceiving(id, on: "dcn1-compute-0") }
+            await world.catalog.change(id) { $0.tags = ["precache:dcn1", "precache:dcn2"] }
+            await world.hosts.setWAN(bytesPerSecond: 1 << 19)
+            try await ask(world, for: [id])
+            try await eventually("the other one as well") { await world.hosts.isReceiving(id, on: "dcn2-compute-0") }
+            await world.hosts.inject(.away, on: "dcn1-compute-0")
+            world.clock.advance(by: .seconds(1))
+            try await eventually("the first fails") { try await world.states(of: id)["dcn1-compute-0"] == .failed }
+            try await eventually("the other one has it") {
+                world.clock.advance(by: .seconds(1))
+                return await world.holders(of: id) == ["dcn2-compute-0"]
+            }
+            await world.loop.drain()
+            try await group.waitForAll()
+        }
+        #expect(try await world.ledger.workCount() == 1)
+    }
+
+    /// The same behind an aggregate whose hosts take their time.
+    @Test func imagesThatWaitForASlowAggregateHoldNobodyUp() async throws {
+        let rules = """
+            apiVersion: forecache/v1
+            rules:
+              - name: through-nova
+                match: { all: [ { tag: nova }, { visibility: public } ] }
+                targets: { sites: [dcn1] }
+                deliver: { via: nova-api }
+              - name: direct
+                match: { all: [ { tag: ssh }, { visibility: public } ] }
+                targets: { sites: [dcn2] }
+            """
+        let world = try World(sites: 2, hostsPerSite: 1, rules: rules)
+        let count = Limits().imagesInFlight + 40
+        await world.nova.put("dcn1", hosts: ["dcn1-compute-0"])
+        await world.nova.set(.silent, on: "dcn1-compute-0")
+        await world.nova.set(endsRequests: false)
+        for number in 1...count { await world.catalog.put(Samples.image(number, tags: ["nova"])) }
+        await world.catalog.put(Samples.image(900, tags: ["ssh"]))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.loop.run() }
+            try await ask(world, for: (1...count).map(Samples.imageID))
+            try await eventually("all of them are planned") { await world.loop.imagesInFlight == count }
+            try await ask(world, for: [Samples.imageID(900)])
+            try await eventually("the other site has its own") { await world.holders(of: Samples.imageID(900)) == ["dcn2-compute-0"] }
+            #expect(await world.nova.requests.count == 1)
+            group.cancelAll()
+        }
+    }
+
+    @Test func aHostThatComesBackWhileItsSiteFetchesGetsNoCopyOfItsOwn() async throws {
+        let world = try World(sites: 1, hostsPerSite: 3)
+        let late = HostName("dcn1-compute-2")
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.hosts.setWAN(bytesPerSecond: 1)
+        await world.hosts.setLAN(bytesPerSecond: 1 << 30)
+        await world.hosts.inject(.away, on: late)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.loop.run() }
+            try await ask(world, for: [id])
+            try await eventually("the seed fetches") { await world.hosts.isReceiving(id, on: "dcn1-compute-0") }
+            await world.hosts.heal(late)
+            await world.surveyor.forget(late)
+            try await ask(world, for: [id])
+            try await eventually("it waits for what is on its way") {
+                let record = try await world.ledger.placements(of: id).first { $0.host == late }
+                return record?.lastError?.contains("on its way to site dcn1") == true
+            }
+            try await eventually("it is looked at again in a minute") {
+                let row = try await world.ledger.dueWork(at: .distantFuture, excluding: [:], limit: 1).first
+                return row?.dueAt == world.clock.now.date.addingTimeInterval(60) && row?.attempts == 0
+            }
+            #expect(await !world.hosts.isReceiving(id, on: late))
+            group.cancelAll()
+        }
+    }
+
+    @Test func twoRowsOfOneImageThatAreHandedOverTogetherAreOneLook() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        let first = try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
+        await world.loop.take(first + (try await world.ledger.request([id], cause: .event, at: world.clock.now.date)))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.loop.run() }
+            try await eventually("the row is finished") { try await world.ledger.workCount() == 0 }
+            await world.loop.drain()
+            try await group.waitForAll()
+        }
+        #expect(await world.catalog.reads == 1)
+    }
+
     /// What failed at one site is tried again while another takes its hours.
     @Test func aRoundThatTakesHoursDoesNotHoldUpWhatFailedInIt() async throws {
         let world = try World(sites: 2, hostsPerSite: 1)
@@ -194,6 +291,27 @@ import Testing
             try await eventually("the next resync finds the new one") {
                 world.clock.advance(by: .seconds(60))
                 return try await world.ledger.workCount() == 2
+            }
+            group.cancelAll()
+        }
+    }
+
+    @Test func onlyAResyncThatSucceedsCountsAsOne() async throws {
+        let world = try World()
+        let start = world.clock.now.date
+        #expect(world.counters.snapshot.resyncedAt == start, "the age counts from the start")
+        await world.catalog.fail(with: Failure(.retriable, "Glance is away"))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await world.resync.run() }
+            try await eventually("two resyncs fail") {
+                world.clock.advance(by: .seconds(5))
+                return await world.catalog.listings >= 2
+            }
+            #expect(world.counters.snapshot.resyncedAt == start)
+            await world.catalog.fail(with: nil)
+            try await eventually("the next one succeeds") {
+                world.clock.advance(by: .seconds(5))
+                return world.counters.snapshot.resyncedAt != start
             }
             group.cancelAll()
         }

@@ -134,6 +134,16 @@ import Testing
         #expect(try await world.states(of: id) == ["dcn1-compute-0": .fresh, "dcn1-compute-1": .failed])
     }
 
+    @Test func whatWasHeardBeforeTheSubscriptionWasLostCounts() async throws {
+        let world = try await world(hosts: 4)
+        await world.nova.set(.silent, on: "dcn1-compute-3.localdomain")
+        await world.nova.set(endsRequests: false)
+        await world.nova.loseBrokerAfterRequests()
+        #expect(reason(await world.reconciler.reconcile(id, cause: .event)).contains("1 of 4 hosts failed"))
+        let states = try await world.states(of: id)
+        #expect(states.filter { $0.value == .failed }.map(\.key) == ["dcn1-compute-3"])
+    }
+
     @Test func aHostilImageNeverReachesNova() async throws {
         let world = try await world(hosts: 1)
         await world.catalog.put(head: Array("QFI\u{fb}".utf8), of: id)
@@ -154,12 +164,10 @@ import Testing
     }
 
     @Test func reportsOfOtherRequestsDoNotCount() {
-        var round = NovaRound(image: id, hosts: ["h": "h", "g": "g"])
+        var round = NovaRound(image: id, hosts: ["h": "h", "g": "g"], request: "req-2")
         let report = { (request: String?, news: CachingReport.News) in CachingReport(aggregate: "u", request: request, news: news) }
-        // Before Nova answered, nobody knows which request is ours.
-        #expect(round.heard(report("req-2", .host("h", cached: [id], failed: []))).isEmpty)
         #expect(round.heard(report("req-1", .host("h", cached: [], failed: [id]))).isEmpty)
-        #expect(round.answered(request: "req-2").map(\.0) == ["h"])
+        #expect(round.heard(report("req-2", .host("h", cached: [id], failed: []))).map(\.1) == [.cached])
         #expect(round.heard(report("req-1", .end)).isEmpty && !round.isOver)
         #expect(round.heard(report("req-2", .host("g", cached: [Samples.imageID(2)], failed: []))).isEmpty)
         #expect(round.heard(report("req-2", .end)).isEmpty && round.isEnded)

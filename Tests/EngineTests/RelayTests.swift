@@ -1,4 +1,3 @@
-import Engine
 import ForecacheModel
 import ForecacheTestSupport
 import FoundationEssentials
@@ -6,6 +5,8 @@ import Logging
 import Planning
 import Synchronization
 import Testing
+
+@testable import Engine
 
 /// `via: relay` through the real executor, on hosts in memory whose links take time.
 @Suite(.serialized) struct RelayTests {
@@ -20,11 +21,11 @@ import Testing
         let catalog = ScriptedCatalog()
         private let executor: PlanExecutor<ManualClock>
 
-        init(hosts count: Int, forks: Int? = nil, settings: SiteSettings = SiteSettings()) async {
+        init(hosts count: Int, forks: Int? = nil, diskFormat: String = "raw", settings: SiteSettings = SiteSettings()) async {
             var settings = settings
             settings.forks = forks
             var image = Samples.image(1)
-            image.sizeBytes = 512 * RelayTests.mebi
+            (image.sizeBytes, image.diskFormat) = (512 * RelayTests.mebi, diskFormat)
             self.image = image
             fleet = Samples.fleet(sites: 1, hosts: count, settings: settings)
             hosts = SimulatedFleet(clock: clock)
@@ -46,9 +47,13 @@ import Testing
                     observed[host.name] = .unreachable(reason: error.description)
                 }
             }
-            return Planner.plan(
+            let plan = Planner.plan(
                 Decision(image: image, placements: placements), fleet: fleet, observed: observed, defaults: PlanningDefaults(),
                 now: clock.now.date)
+            let proof = RangeProof(ranges: [0..<1], sha256: "")
+            return image.diskFormat == "raw"
+                ? plan
+                : plan.inspected(InspectedImage(qemuFormat: image.diskFormat ?? "", virtualSizeBytes: RelayTests.mebi << 10, proof: proof))
         }
 
         /// Executes while time passes, a quarter of a second at a time; `happen` is called at each with the seconds that went by.
@@ -122,12 +127,44 @@ import Testing
     }
 
     @Test func convertedHostsServeTheImagesOwnBytesUntilAllHaveThem() async throws {
-        let site = await SiteInTime(hosts: 5, forks: 2)
-        let plan = await site.plan()
-        #expect(plan.sites[0].isRelayed)
+        let site = await SiteInTime(hosts: 5, forks: 2, diskFormat: "qcow2")
         let (outcomes, _) = try await site.run()
-        #expect(outcomes.allSatisfy { $0.kind == .cached })
-        for host in site.fleet.hosts { #expect(await site.hosts.temporaryBytes(on: host.name) == 0) }
+        #expect(outcomes.count == 5 && outcomes.allSatisfy { $0.kind == .cached }, "\(outcomes.compactMap(\.reason))")
+        #expect(await site.wanBytes() == 512 * Self.mebi)
+        let operations = await site.hosts.operations
+        for host in site.fleet.hosts {
+            #expect(operations.contains("release \(host.name)"))
+            #expect(await site.hosts.bytes(of: site.image.id, on: host.name) == Self.mebi << 10)
+            #expect(await site.hosts.temporaryBytes(on: host.name) == 0)
+        }
+    }
+
+    /// Nor is anything added up beyond its bounds.
+    @Test func lengthsThatCannotBeHarmNobody() async throws {
+        let world = try World(sites: 1, hostsPerSite: 4)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        await world.hosts.setLAN(bytesPerSecond: 1 << 40)
+        for host: HostName in ["dcn1-compute-1", "dcn1-compute-2"] { await world.hosts.inject(.liesAboutLengths, on: host) }
+        #expect(await world.reconciler.reconcile(Samples.imageID(1), cause: .event) == .settled)
+        #expect(await world.holders(of: Samples.imageID(1)).count == 4)
+        #expect(world.counters.snapshot.bytesMoved == .max)
+    }
+
+    @Test func onlyWhoIsGivenUpForTheWindowWaitsForIt() throws {
+        let (fleet, image) = (Samples.fleet(sites: 1, hosts: 3), Samples.image(1))
+        let steps = fleet.hosts.map {
+            Step(host: $0.name, role: $0.role, action: .fetch, rule: "golden", priority: 1, ttlSeconds: 60, reasons: [])
+        }
+        let window: Window = try #require(Window("01:00-02:00 UTC"))
+        let deliver = DeliverySettings(window: window)
+        let site = SitePlan(site: "dcn1", via: .relay, deliver: deliver, forks: 3, copiesAtOnce: 1, steps: steps)
+        let (now, closing) = (WallInstant(Date(timeIntervalSince1970: 1_800_000_000)), Failure(.retriable, "the window closed"))
+        var ledger = RelayLedger(steps.map { StepWork(image: image, site: site, step: $0, fleet: fleet) }, startedAt: now)
+        #expect(ledger.take(RelayNews(.closed("dcn1-compute-0", closing)), at: now) == nil)
+        let waits = ledger.gaveUp("dcn1-compute-0", closing, at: now)
+        #expect(waits?.kind == .skipped && waits?.againAt != nil)
+        let full = ledger.gaveUp("dcn1-compute-1", Failure(.retriable, "disk full"), at: now)
+        #expect(full?.kind == .failed && full?.reason?.contains("disk full") == true)
     }
 
     @Test func aGlanceThatIsDownFailsAllAndSaysWhy() async throws {

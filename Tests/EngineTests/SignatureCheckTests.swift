@@ -25,7 +25,7 @@ import Testing
             catalog: catalog, certificates: certificates, now: { Date() }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
-    private func image(hash: String, signature: Data, digest: ForecacheModel.Digest, bytes: Int) -> ImageFacts {
+    private func image(hash: String, signature: Data, digest: ForecacheModel.Digest?, bytes: Int) -> ImageFacts {
         var image = Samples.image(
             1,
             properties: [
@@ -85,7 +85,7 @@ import Testing
         let unsigned = Samples.image(1)
         #expect(try await check(Certificates(), catalog).refusal(of: unsigned)?.contains("it has no img_signature") == true)
         let signed = image(
-            hash: "SHA-256", signature: Data([1]), digest: try #require(unsigned.digest), bytes: 10)
+            hash: "SHA-256", signature: Data([1]), digest: unsigned.digest, bytes: 10)
         #expect(try await check(Certificates(), catalog).refusal(of: signed)?.contains("there is no certificate \(Self.uuid)") == true)
         await #expect(throws: Failure.self) {
             try await check(Certificates(failure: Failure(.retriable, "Barbican is away")), catalog).refusal(of: signed)
@@ -101,6 +101,46 @@ import Testing
         }
         #expect(reason.contains("is refused: it has no img_signature"))
         #expect(await world.holders(of: Samples.imageID(1)).isEmpty)
+    }
+
+    /// Of images that are to be read as a whole two are, and whoever waits says so.
+    @Test func theThirdThatIsToBeReadWaits() async throws {
+        let images = ["a", "b", "c"].map { letter in
+            let digest = ForecacheModel.Digest(.sha512, hex: String(repeating: letter, count: 128))
+            return image(hash: "SHA-256", signature: Data([1]), digest: digest, bytes: 10)
+        }
+        let certificates = Certificates(known: [Self.uuid: [1]])
+        let check = SignatureCheck(
+            catalog: StuckCatalog(), certificates: certificates, now: { Date() },
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let (lines, tell) = AsyncStream.makeStream(of: Bool.self, bufferingPolicy: .unbounded)
+        await withTaskGroup(of: Void.self) { group in
+            for image in images {
+                // Ends with the group, told to stop.
+                group.addTask { _ = try? await check.refusal(of: image) { tell.yield($0) } }
+            }
+            var heard = lines.makeAsyncIterator()
+            #expect(await heard.next() == true)
+            group.cancelAll()
+            await group.waitForAll()
+            tell.finish()
+            #expect(await heard.next() == false)
+            #expect(await heard.next() == nil)
+        }
+    }
+
+    /// Its bytes never come.
+    private struct StuckCatalog: ImageCatalog {
+        func image(_ id: ImageID) async throws(Failure) -> ImageFacts? { nil }
+        func images(named name: String?) async throws(Failure) -> [ImageFacts] { [] }
+        func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] {
+            // Ends when it is cancelled.
+            try? await Task.sleep(for: .seconds(3600))
+            throw Failure(.cancelled, "told to stop")
+        }
+        func download(of id: ImageID, endpoint: String?, refused: Secret?) async throws(Failure) -> DownloadGrant {
+            throw Failure(.cancelled, "not asked for")
+        }
     }
 
     struct NoCertificates: SignatureCertificates {

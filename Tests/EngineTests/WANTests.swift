@@ -143,8 +143,14 @@ import Testing
         let (forks, order) = (Forks(1), Order())
         let (open, gate) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await forks.run { () async throws(Failure) in for await _ in open { return } } }
-            try await eventually("the fork is taken") { forks.waiting == 0 && forks.isFull }
+            let (entered, hasEntered) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+            group.addTask {
+                try await forks.run { () async throws(Failure) in
+                    hasEntered.finish()
+                    for await _ in open { return }
+                }
+            }
+            for await _ in entered {}
             for (count, priority) in [50, 10, 90, 50, 90].enumerated() {
                 group.addTask {
                     try await forks.run(priority: priority) { () async throws(Failure) in await order.note("\(priority).\(count)") }

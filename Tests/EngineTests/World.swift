@@ -68,7 +68,8 @@ struct World {
             logger: logger,
             workWakeup: work)
         resync = Resync(
-            catalog: catalog, ledger: ledger, policy: policy, intervalSeconds: 600, clock: clock, logger: logger, workWakeup: work)
+            catalog: catalog, ledger: ledger, policy: policy, counters: counters, intervalSeconds: 600, clock: clock, logger: logger,
+            workWakeup: work)
         loop = WorkLoop(ledger: ledger, reconciler: reconciler, limits: limits, clock: clock, logger: logger, wakeup: work)
     }
 

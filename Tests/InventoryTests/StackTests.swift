@@ -145,7 +145,18 @@ import Testing
         #expect(missing.said.count == 1)
         #expect(missing.said.first?.contains("there is no group 'nova_computes'") == true)
         #expect(missing.said.first?.contains("did you mean 'nova_compute'?") == true)
-        #expect(read("nova_compute: {hosts: }").said.first?.contains("no host is in group 'nova_compute'") == true)
+        #expect(
+            read("nova_compute: {hosts: }").said == [
+                "inventory/dcn1.yaml:1:1: no host is in group 'nova_compute', the hosts to cache on; set hosts_group to the compute nodes' group"
+            ])
+    }
+
+    @Test func aMisspeltSectionOfAGroupIsNamedWithTheOneMeant() {
+        #expect(
+            read("nova_compute: {hosts: {a: }, hostz: {b: }, other: }").noted == [
+                "inventory/dcn1.yaml:1:30: key 'hostz' of a group has no effect; did you mean 'hosts'?",
+                "inventory/dcn1.yaml:1:44: key 'other' of a group has no effect; a group has hosts, children and vars",
+            ])
     }
 
     @Test func theRoleIsTheVariableElseTheDefiningGroup() {

@@ -11,7 +11,8 @@ import Testing
 @Suite(.serialized, .timeLimit(.minutes(1))) struct CatalogTests {
     private let id = ImageID("07bc2424-753b-4f65-9da5-5a99d8383fe6")!
     private let clock = TestClock()
-    private var show: String { "GET /image/v2/images/\(id)" }
+    private let list = "/image/v2/images"
+    private var show: String { "GET \(list)/\(id)" }
 
     private func record(_ number: Int = 0) -> String {
         let other = number == 0 ? id.text : "00000000-0000-0000-0000-\(String(repeating: "0", count: 12 - "\(number)".count))\(number)"
@@ -275,21 +276,63 @@ import Testing
         let server = try cloud(
             [login()],
             [
-                "GET /image/v2/images?limit=2&os_hidden=false": [
+                "GET \(list)?limit=2&os_hidden=false&visibility=all": [
                     .init(body: "{\"images\": [\(record(3)), {\"id\": 1}], \"next\": \"/v2/images?limit=2&marker=3\"}")
                 ],
-                "GET /image/v2/images?limit=2&marker=3": [
+                "GET \(list)?limit=2&marker=3": [
                     .init(body: "{\"images\": [\(record(2))], \"next\": \"{origin}/v2/images?marker=2\"}")
                 ],
-                "GET /image/v2/images?marker=2": [.init(body: "{\"images\": []}")],
-                "GET /image/v2/images?limit=2&os_hidden=true": [.init(body: "{\"images\": [\(record(1)), \(record(2))]}")],
+                "GET \(list)?limit=2&marker=2": [.init(body: "{\"images\": []}")],
+                "GET \(list)?limit=2&os_hidden=true&visibility=all": [.init(body: "{\"images\": [\(record(1)), \(record(2))]}")],
             ])
         #expect(try await catalog(server).images(named: nil).map { $0.id.text.last } == ["1", "2", "3"])
     }
 
+    @Test func oneTenantsLongRecordsDoNotHideTheOtherImages() async throws {
+        let tooLong = FaultServer.Answer(length: 33 << 20)
+        // Longer than a page of several may be, and not than a page of one.
+        let blanks = String(repeating: " ", count: 33 << 20)
+        let server = try cloud(
+            [login()],
+            [
+                "GET \(list)?limit=2&os_hidden=false&visibility=all": [tooLong],
+                "GET \(list)?limit=1&os_hidden=false&visibility=all": [
+                    .init(body: "{\"images\": [{\"id\": 1}],\(blanks)\"next\": \"/v2/images?limit=1&marker=9\"}")
+                ],
+                "GET \(list)?limit=2&marker=9": [.init(body: "{\"images\": [\(record(3)), \(record(2))]}")],
+                "GET \(list)?limit=2&os_hidden=true&visibility=all": [.init(body: "{\"images\": []}")],
+            ])
+        #expect(try await catalog(server).images(named: nil).map { $0.id.text.last } == ["2", "3"])
+    }
+
+    @Test func aRecordThatFitsNowhereIsNamedByItsPlace() async throws {
+        let server = try cloud([login()], ["GET \(list)": [.init(length: 65 << 20)]])
+        let error = await failure { try await catalog(server).images(named: nil) }
+        #expect(error?.kind == .permanent)
+        #expect(error?.context.contains("(os_hidden=false&visibility=all); delete its properties, and set image_property_quota") == true)
+        #expect(
+            try await seen(server).filter { $0.method == "GET" }.map(\.path)
+                == [2, 1].map { "\(list)?limit=\($0)&os_hidden=false&visibility=all" })
+    }
+
+    @Test func anImageOfATooLongRecordIsTheTenantsToMend() async throws {
+        let server = try cloud([login()], [show: [.init(length: 5 << 20)]])
+        let error = await failure { try await catalog(server).image(id) }
+        #expect(error?.kind == .permanent)
+        #expect(error?.context == "Glance's record of image \(id) is too long to be used; delete properties of the image")
+    }
+
+    @Test func aRecordThatCannotBeUsedIsComplainedOfOnce() async throws {
+        let log = Log()
+        let server = try cloud([login()], ["GET \(list)": [.init(body: "{\"images\": [{\"id\": \"\(id)\"}]}")]])
+        let catalog = try catalog(server, logger: Logger(label: "test") { _ in log })
+        for _ in 0..<2 { #expect(try await catalog.images(named: nil).isEmpty) }
+        #expect(log.lines == ["warning: image record cannot be used: image \(id): 'created_at' is not a time"])
+    }
+
     @Test(arguments: [
         "http://elsewhere/v2/images?marker=1", "//elsewhere/v2/images?marker=1", "https:///x?y", "/v2/images", "",
-        "/v2/images?limit=2&os_hidden=false",
+        "/v2/images?limit=2&os_hidden=false&visibility=all",
     ])
     func pagesThatLeadAstray(next: String) async throws {
         let page = FaultServer.Answer(body: "{\"images\": [], \"next\": \"\(next)\"}")
@@ -311,14 +354,16 @@ import Testing
         let catalog = try catalog(server)
         #expect(try await catalog.images(named: "n").count == 1)
         #expect(try await catalog.images(named: "N:\"a, b\"&limit=1").isEmpty)
-        #expect(try await seen(server).last?.path == "/image/v2/images?limit=2&os_hidden=true&name=eq:N%3A%22a%2C%20b%22%26limit%3D1")
+        #expect(
+            try await seen(server).last?.path
+                == "/image/v2/images?limit=2&os_hidden=true&visibility=all&name=eq:N%3A%22a%2C%20b%22%26limit%3D1")
     }
 
     @Test func aGlanceThatIsAwayIsNamed() async throws {
         let gone = try FaultServer([:]).origin
         let server = try cloud([login()], [:])
         let error = await failure {
-            try await catalog(server, ["OS_IMAGE_ENDPOINT_OVERRIDE": gone]).ping()
+            try await catalog(server, ["OS_IMAGE_ENDPOINT_OVERRIDE": gone]).image(id)
         }
         #expect(error?.kind == .retriable)
         #expect(error?.description.hasPrefix("Glance at \(gone) is not reachable; is Glance up") == true)

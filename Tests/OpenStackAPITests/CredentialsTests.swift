@@ -116,6 +116,16 @@ import Testing
 
     // MARK: - clouds.yaml
 
+    @Test(arguments: ["/c.yaml", "/etc/openstack/secure.yaml"]) func whatIsThereAndCannotBeReadIsNotMissing(path: String) {
+        let error = Failure(.permanent, "cannot read \(path): permission denied")
+        #expect(throws: error) {
+            try Credentials.load(cloud: "lab", environment: ["OS_CLIENT_CONFIG_FILE": "/c.yaml"]) { name throws(Failure) in
+                if name == path { throw error }
+                return name == "/c.yaml" ? "clouds: { lab: { auth: { auth_url: http://h } } }" : nil
+            }
+        }
+    }
+
     private let clouds = """
         clouds:
           lab:

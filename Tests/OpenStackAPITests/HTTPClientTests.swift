@@ -92,6 +92,7 @@ import Testing
         for path in ["/told", "/untold", "/header"] {
             let error = await failure(request(server.origin + path, most: 5000), client)
             #expect(error?.kind == .permanent)
+            #expect(error?.about == (path == "/header" ? nil : .answer), "a narrower question does not shorten the header")
             #expect(error?.description.contains("Glance at \(server.origin)") == true, "\(path): \(String(describing: error))")
         }
     }

@@ -94,6 +94,11 @@ import Testing
         #expect(refusal(json(["tags": "[\(long)]"]))?.contains("longer") == true)
         #expect(refusal(json(["tags": "[\(Array(repeating: "\"t\"", count: 1001).joined(separator: ","))]"])) == "more than 1000 tags")
         #expect(refusal(json(Dictionary(uniqueKeysWithValues: (0...1000).map { ("p\($0)", "\"\"") }))) == "more than 1000 properties")
+        let almost = "\"\(String(repeating: "x", count: ImageRecord.mostStringBytes - 1000))\""
+        let four = Dictionary(uniqueKeysWithValues: (0..<4).map { ("p\($0)", almost) })
+        #expect(refusal(json(four)) == nil)
+        #expect(
+            refusal(json(four.merging(["tags": "[\(almost)]"]) { $1 })) == "tags and properties are longer than 262144 bytes in all")
     }
 
     @Test func noInputCrashes() {
@@ -116,7 +121,9 @@ import Testing
         let bad = String(decoding: json(["id": "7"]), as: UTF8.self)
         let page = try ImagePage.read(Array("{\"images\": [\(bad), \(good), 3, \(good)], \"next\": \"/v2/images?marker=x\"}".utf8))
         #expect(page.images.count == 2)
-        #expect(page.refused.count == 2)
+        #expect(page.refused == ["'images.Index 0.id' is not of the expected kind", "'images.Index 2' is not of the expected kind"])
+        let odd = String(decoding: json(["size": "-1"]), as: UTF8.self)
+        #expect(try ImagePage.read(Array("{\"images\": [\(odd)]}".utf8)).refused == ["image \(id): a size is negative"])
         #expect(page.next == "/v2/images?marker=x")
     }
 

@@ -8,9 +8,11 @@ import Testing
     private let now = Date(timeIntervalSince1970: 1_800_000_000)
     private let image = Samples.image(1)
 
-    private func survey(_ host: HostName, age: Double? = nil, ttl: Int? = nil, imagesType: String? = nil) -> HostObservation {
+    private func survey(
+        _ host: HostName, age: Double? = nil, ttl: Int? = nil, imagesType: String? = nil, tools: Set<String> = []
+    ) -> HostObservation {
         let files = age.map { [BaseFile(name: BaseFileName(of: image.id), bytes: 1 << 20, allocatedBytes: 1 << 20, ageSeconds: $0)] } ?? []
-        return .surveyed(HostSurvey(host: host, surveyedAt: now, ttlSeconds: ttl, imagesType: imagesType, baseFiles: files))
+        return .surveyed(HostSurvey(host: host, surveyedAt: now, ttlSeconds: ttl, imagesType: imagesType, tools: tools, baseFiles: files))
     }
 
     private func decision(_ fleet: Fleet, via: Via? = nil, mode: RuleMode = .enforce, ttl: Int? = nil) -> Decision {
@@ -72,6 +74,34 @@ import Testing
         ]
         let plan = Planner.plan(decision(fleet), fleet: fleet, observed: observed, defaults: PlanningDefaults(), now: now)
         #expect(lines(plan) == ["dcn1-compute-0 none", "dcn1-compute-1 none"])
+    }
+
+    /// One copy crosses the WAN: a host of a site that is at work already waits for those that have it, and copies from them.
+    @Test(arguments: [Via.relay, .proxy, .direct]) func aSiteAtWorkGetsNoSecondCopy(via: Via) {
+        let fleet = Samples.fleet(sites: 2, hosts: 3)
+        var observed = Dictionary(fleet.hosts.map { ($0.name, survey($0.name, tools: ["sftp"])) }) { first, _ in first }
+        let plan = {
+            Planner.plan(
+                decision(fleet, via: via), fleet: fleet, observed: observed, defaults: PlanningDefaults(),
+                underWay: ["dcn1-compute-0"], now: now)
+        }
+        #expect(plan().wanted == Set(fleet.hosts.map(\.name)))
+        #expect(plan().sites[1].steps.count == 3 && plan().sites[1].movesBytes)
+        let steps = plan().sites[0].steps
+        #expect(steps.map(\.host) == ["dcn1-compute-1", "dcn1-compute-2"])
+        let waits = Step.Action.none(.arriving(lookAgain: now.addingTimeInterval(60)))
+        #expect(steps.map(\.action) == (via == .direct ? [.fetch, .fetch] : [waits, waits]))
+        observed["dcn1-compute-1"] = survey("dcn1-compute-1", age: 10)
+        let action = plan().sites[0].steps.first { $0.host == "dcn1-compute-2" }?.action
+        switch via {
+        case .relay: #expect(action == .relay(from: ["dcn1-compute-1"], fallsBackToGlance: true))
+        case .proxy: #expect(action == .copy(from: "dcn1-compute-1", fallsBackToGlance: true))
+        default: #expect(action == .fetch)
+        }
+        // Whoever can only fetch has nothing to wait for.
+        observed["dcn1-compute-1"] = survey("dcn1-compute-1")
+        let own = plan().sites[0].steps.first { $0.host == "dcn1-compute-1" }?.action
+        #expect(own == (via == .proxy ? waits : .fetch))
     }
 
     @Test func directFetchesWhatIsMissingAndLeavesTouchingToTheRefresher() {

@@ -73,10 +73,22 @@ import Testing
         #expect(always.closing(after: now) == .distantFuture)
     }
 
-    @Test func zonesThatDoNotExistAreKnownAsSuch() throws {
-        #expect(try window("01:00-05:00 Europe/Berlin").isKnown)
-        #expect(try window("01:00-05:00").isKnown)
-        #expect(try !window("01:00-05:00 Europe/Berlim").isKnown)
-        #expect(try !window("01:00-05:00 ../../etc/passwd").isKnown)
+    /// Such a sum is often a little less than the whole second: reasons would say that it opens a second early.
+    @Test func edgesAreWholeSecondsWhateverTheClockSays() throws {
+        let (window, noon) = (try window("01:00-05:00 Europe/Berlin"), try moment("2026-07-01T12:00:00Z"))
+        let (opens, closes) = (try moment("2026-07-01T23:00:00Z"), try moment("2026-07-02T03:00:00Z"))
+        for step in 1...2000 {
+            let now = noon.addingTimeInterval(Double(step) * 1.234567)
+            try #require(window.opening(after: now) == opens)
+            try #require(window.closing(after: now.addingTimeInterval(12 * 3600)) == closes)
+        }
     }
+
+    /// Three letters mean different places to different people: `BST` is Dhaka's time to the time zone library.
+    @Test(arguments: [
+        ("01:00-05:00 Europe/Berlin", true), ("01:00-05:00", true), ("01:00-05:00 UTC", true), ("01:00-05:00 GMT", true),
+        ("01:00-05:00 Etc/GMT+2", true), ("01:00-05:00 America/Argentina/Salta", true), ("01:00-05:00 Europe/Berlim", false),
+        ("01:00-05:00 ../../etc/passwd", false), ("01:00-05:00 BST", false), ("01:00-05:00 IST", false), ("01:00-05:00 GMT+2", false),
+    ])
+    func zonesAreUTCOrPlaces(_ text: String, isKnown: Bool) throws { #expect(try window(text).isKnown == isKnown) }
 }

@@ -16,7 +16,7 @@ import Testing
         ("a*b*c", "acb", false), ("a*a", "a", false), ("?", "x", true), ("?", "", false), ("v[12]", "v2", true), ("v[12]", "v3", false),
         ("v[0-9]x", "v7x", true), ("v[!0-9]x", "v7x", false), ("v[^0-9]x", "vax", true), ("[]a]", "]", true), ("[*]", "*", true),
         ("[*]", "a", false), ("[a-]", "-", true), ("{}", "{}", true), ("a{B}", "a{B}", true), ("**a**", "bab", true), ("*ab", "aab", true),
-        ("*.[qr]*", "x.raw", true),
+        ("*.[qr]*", "x.raw", true), ("a[\\]b", "a\\b", true), ("[{]{}", "{{}", true), ("[[a]:]", "[:]", true), ("{A}b,c", "{A}b,c", true),
     ])
     func wholeTexts(pattern: String, text: String, matches: Bool) throws {
         #expect(try steps(pattern, text).matched == matches)
@@ -67,6 +67,12 @@ import Testing
         ("{site}:{site}", "has '{site}' twice"),
         ("{site}*", "has '{site}' beside a wildcard, so nobody can tell where the name ends; put a fixed text between them"),
         (String(repeating: "a", count: 501), "is longer than 500 characters"),
+        ("v[[:digit:]]", "has '[:' inside […], but no class is known by name; write the characters, such as [0-9] or [a-z]"),
+        ("{rhel,ubuntu}-*", "has '{rhel,ubuntu}', but there are no alternatives in braces; write a list of globs"),
+        ("x:{{site}}", "has '{{'; write {site} or {role}, and [{] for a literal '{'"),
+        ("a\\*", "has a '\\', which escapes nothing; write [*] for a literal '*' and [\\] for a literal '\\'"),
+        ("v[\\d]", "has a '\\' among others in […], which escapes nothing; write [\\] for a literal '\\'"),
+        ("golden\n", "has a control character, such as the line break that a YAML block ends with; write the text on one line"),
     ])
     func badPatterns(pattern: String, message: String) {
         #expect(throws: PatternError(message)) { try Glob(pattern) }

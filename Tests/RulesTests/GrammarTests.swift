@@ -120,6 +120,7 @@ import Testing
             }
             let file = block.hasPrefix("apiVersion") ? block : "apiVersion: forecache/v1\nrules:\n" + block
             #expect(Fixtures.problems(file) == [], "in:\n\(block)")
+            #expect(RuleLint.warnings(in: Fixtures.rules(file), fleet: nil).description == "", "in:\n\(block)")
         }
     }
 

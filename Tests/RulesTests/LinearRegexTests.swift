@@ -47,6 +47,8 @@ import Testing
         ("(((){500}){500}){500}", "repeats too much; lower the counts in {…}"),
         (String(repeating: "(", count: 200), "has groups nested deeper than 50"),
         (String(repeating: "a", count: 501), "is longer than 500 characters"),
+        ("^[[:digit:]]+$", "has '[:' inside […], but no class is known by name; write the characters, such as [0-9] or [a-z]"),
+        ("^a$\n", "has a control character, such as the line break that a YAML block ends with; write the text on one line"),
     ])
     func badPatterns(pattern: String, message: String) {
         #expect(throws: PatternError(message)) { try LinearRegex(pattern) }

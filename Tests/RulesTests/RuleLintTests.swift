@@ -38,12 +38,15 @@ import Testing
     @Test(arguments: [
         ("{tag: golden}", true), ("{all: [{tag: golden}, {visibility: public}]}", false), ("{all: [{tag: golden}, {owner: 9f3a}]}", false),
         ("{all: [{tag: golden}, {visibility: [public, shared]}]}", true), ("{any: [{tag: golden}, {visibility: public}]}", true),
-        ("{all: [{tag: golden}, {not: {visibility: public}}]}", true), ("{name: golden}", false),
+        ("{all: [{tag: golden}, {not: {visibility: public}}]}", true), ("{name: golden}", true),
+        ("{property: {os_distro: rhel}}", true), ("{role: Compute}", true),
+        ("{all: [{property: {os_distro: rhel}}, {owner: 9f3a}]}", false),
+        ("{all: [{disk_format: raw}, {max_size: 1GiB}]}", false),
         ("{any: [{all: [{tag: golden}, {owner: 9f3a}]}, {id: '07*'}]}", false),
     ])
-    func tagsAloneAreNotTrusted(match: String, isWarned: Bool) {
+    func whatEveryProjectCanSetIsNotTrustedAlone(match: String, isWarned: Bool) {
         let warnings = lint(Fixtures.file(match: match)).warnings
-        #expect(warnings.contains("every project can tag its own images") == isWarned)
+        #expect(warnings.contains("every project can set on its own images") == isWarned)
     }
 
     @Test func rulesThatCanDoNothingAreNamed() {
@@ -113,6 +116,44 @@ import Testing
                 """)
             #expect(warnings == "", "\(more)")
         }
+    }
+
+    /// With sites `edge` and `edge-3`, the tag `golden-edge-3-v1` would go to `edge`.
+    @Test(arguments: [
+        ("golden-{site}-*", true), ("*-{site}", true), ("{site}-x-*", true), ("{site}.v*", true), ("{site}-?*", true),
+        ("precache:{site}", false), ("golden-{site}-v1", false), ("golden-{site}-v[0-9]", false), ("{site}:*", false),
+        ("*:{site}", false), ("{site}-:*", false), ("a*b*-:{site}", false),
+    ])
+    func capturesThatMayEndAnywhereAreNamed(glob: String, isWarned: Bool) {
+        let (_, warnings) = lint(Fixtures.file(match: "{all: [{owner: x}, {tag: '\(glob)'}]}", "targets: {sites: ['{site}']}"))
+        let said = "rule 'r' captures the shortest {site} that fits glob \"\(glob)\", and names may hold what stands beside it"
+        #expect(warnings.contains(said) == isWarned && warnings.isEmpty != isWarned, "\(warnings)")
+    }
+
+    @Test func twoCapturesNeedASeparator() {
+        func rule(_ glob: String) -> String {
+            Fixtures.file(match: "{all: [{owner: x}, {tag: '\(glob)'}]}", "targets: {sites: ['{site}'], roles: ['{role}']}")
+        }
+        #expect(lint(rule("{site}-{role}")).warnings.contains("captures the shortest {role} that fits"))
+        #expect(lint(rule("{site}:{role}")).warnings == "")
+    }
+
+    /// They differ behind what messages show.
+    @Test func longTextsAreComparedWhole() {
+        let long = String(repeating: "a", count: 120)
+        let (_, warnings) = lint(
+            """
+            apiVersion: forecache/v1
+            rules:
+              - { name: first, match: { all: [ { owner: x }, { name: '\(long)1' } ] } }
+              - { name: second, match: { all: [ { owner: x }, { name: '\(long)2' } ] } }
+              - { name: third, match: { all: [ { owner: x }, { name: '\(long)*' }, { not: { name: '\(long)?' } } ] } }
+            """)
+        #expect(warnings == "")
+        let impossible = lint(Fixtures.file(match: "{all: [{owner: x}, {name: '\(long)\(long)'}, {name: b}]}")).warnings
+        #expect(
+            impossible.hasSuffix(
+                "can never match: 'name: glob \"\(long)\(String(repeating: "a", count: 68))…' and 'name: glob \"b\"' exclude each other"))
     }
 
     @Test func globsThatReachNothingAreNamed() {

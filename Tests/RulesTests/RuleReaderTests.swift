@@ -26,7 +26,7 @@ import Testing
         ("{always: false}", "r.yaml:4:21: always can only be true; take the rule out to match nothing"),
         ("{always: 1}", "r.yaml:4:21: always must be true or false, not '1'"),
         ("{tag: []}", "r.yaml:4:18: tag is an empty list, which would match nothing"),
-        ("{tag: ''}", "r.yaml:4:18: glob '' of tag is empty"),
+        ("{tag: ''}", "r.yaml:4:18: each of tag must not be empty"),
         ("{tag: [[a]]}", "r.yaml:4:19: each of tag must be text, not a list"),
         (
             "{tag: {regx: a}}",
@@ -62,6 +62,25 @@ import Testing
             "{property: {a: {version: '>1,'}}}",
             "r.yaml:4:37: version '>1,' of property 'a' must be comparisons such as \">=22.04\" or \">=22.04, <24\""
         ),
+        (
+            "{property: {a: {version: '>=22.x'}}}",
+            "r.yaml:4:37: version '>=22.x' of property 'a' has a part that stands for any number; write both ends, such as \">=22, <23\""
+        ),
+        (
+            "{property: {a: {version: '<24*'}}}",
+            "r.yaml:4:37: version '<24*' of property 'a' must be comparisons such as \">=22.04\" or \">=22.04, <24\""
+        ),
+        (
+            "{property: {a: {version: '>=22.04 || >=24'}}}",
+            "r.yaml:4:37: version '>=22.04 || >=24' of property 'a' must be comparisons such as \">=22.04\" or \">=22.04, <24\""
+        ),
+        (
+            "{property: {disk_format: raw}}",
+            "r.yaml:4:24: 'disk_format' is an attribute of every image, not a property; write 'disk_format: …'"
+        ),
+        ("{property: {os_hidden: 'true'}}", "r.yaml:4:24: 'os_hidden' is an attribute of every image, not a property; write 'hidden: …'"),
+        ("{property: {checksum: x}}", "r.yaml:4:24: 'checksum' is an attribute of every image, not a property; rules cannot go by it"),
+        ("{property: {a: {in: ['']}}}", "r.yaml:4:33: each of in must not be empty"),
         (
             "{owner: '{site}'}",
             "r.yaml:4:20: glob '{site}' of owner has {site}, but names are captured from tag, name, role and property only"
@@ -102,7 +121,7 @@ import Testing
         ),
         (
             "deliver: {window: 01:00-05:00 Europe/Berlyn}",
-            "r.yaml:5:23: deliver.window names the time zone 'Europe/Berlyn', which the time zone database does not have; write one like Europe/Berlin"
+            "r.yaml:5:23: deliver.window names the time zone 'Europe/Berlyn', which is neither UTC nor a place of the time zone database; write one like Europe/London"
         ),
         ("deliver: {max_size: 0}", "r.yaml:5:25: deliver.max_size must be more than 0, or no image would do"),
         ("deliver: {fan_out: 17}", "r.yaml:5:24: deliver.fan_out must be a whole number from 1 to 16, not '17'"),
@@ -117,6 +136,12 @@ import Testing
             "r.yaml:5:35: select.group_by must be one of name, visibility, owner, disk_format, container_format, role or {property: NAME}, not 'nam'; did you mean 'name'?"
         ),
         ("select: {newest: 1, group_by: []}", "r.yaml:5:35: select.group_by is an empty list; leave it out where all images are one group"),
+        ("select: {newest: 1, group_by: }", "r.yaml:5:25: key 'group_by' in select has no value; give one or leave the key out"),
+        ("select: {newest: 1, order_by: }", "r.yaml:5:25: key 'order_by' in select has no value; give one or leave the key out"),
+        (
+            "select: {newest: 1, order_by: {property: updated_at}}",
+            "r.yaml:5:46: 'updated_at' is an attribute of every image, not a property; write one of created_at, updated_at, or the name of a property"
+        ),
         (
             "select: {newest: 1, order_by: age}",
             "r.yaml:5:35: select.order_by must be one of created_at, updated_at or {property: NAME}, not 'age'"

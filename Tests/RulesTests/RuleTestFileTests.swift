@@ -78,8 +78,32 @@ import Testing
         ("image: {status: ready}, expect: none", "image.status is none of Glance's words: 'ready'"),
         ("image: {id: 7}, expect: none", "image.id must be a UUID, not '7'"),
         ("expect: none", "a test needs the key 'image'"),
+        ("image: {tags: [golden]}, expect: {dcn1: all}, rule: ", "key 'rule' in a test has no value; give one or leave the key out"),
+        ("image: {tags: [golden]}, expect: {dcn1: all}, window: ", "key 'window' in a test has no value; give one or leave the key out"),
+        ("image: {visibility: }, expect: none", "key 'visibility' in image has no value; give one or leave the key out"),
+        ("image: {}, expect: all, deliver: {via: }", "key 'via' in deliver has no value; give one or leave the key out"),
+        (
+            "image: {properties: {disk_format: raw}}, expect: none",
+            "'disk_format' is an attribute of every image, not a property; write it beside 'properties'"
+        ),
     ])
     func whatIsWrongIsAProblem(test: String, problem: String) { #expect(outcome(test) == [problem]) }
+
+    @Test(arguments: [
+        ("all", "r.test.yaml:3:10: the fleet has no host, so 'all' expects nothing; give the fleet hosts or write 'none'"),
+        (
+            "{a: all}",
+            "r.test.yaml:3:41: site 'a' of the fleet has no host, so 'all' expects nothing; give it hosts or write 'none'"
+        ),
+        ("{a: none}", ""),
+    ])
+    func whatExpectsHostsNamesSome(expected: String, problem: String) throws {
+        var problems = Problems()
+        let text = "apiVersion: forecache/v1\nfleet: { a: { R: [] } }\ntests: [ { name: t, image: {}, expect: \(expected) } ]\n"
+        let file = try #require(RuleTestFile.parse(text, path: "r.test.yaml", &problems), "\(problems)")
+        guard case .literal(let fleet) = file.fleet else { return #expect(Bool(false)) }
+        #expect(file.tests[0].problems(Fixtures.rules(Self.golden), fleet: fleet).description == problem)
+    }
 
     @Test(arguments: [
         ("apiVersion: forecache/v1\ntests: []\n", "r.test.yaml:1:1: 'tests' is an empty list; give it at least one test"),
@@ -87,6 +111,7 @@ import Testing
         ("fleet: {a: {R: [h, h]}}\n", "r.test.yaml:1:20: host 'h' stands in the fleet already at r.test.yaml:1:17"),
         ("fleet: {a: [h]}\n", "r.test.yaml:1:12: fleet.a must be a mapping {role: [host, …]}, not a list"),
         ("- x\n", "r.test.yaml:1:1: a rule test file must be a mapping of keys and values, not a list"),
+        ("now:\n", "r.test.yaml:1:1: key 'now' in a rule test file has no value; give one or leave the key out"),
         ("flet: {}\n", "r.test.yaml:1:1: unknown key 'flet' in a rule test file; did you mean 'fleet'?"),
     ])
     func aFileThatIsWrongSaysWhere(text: String, problem: String) {

@@ -1,5 +1,6 @@
 import ForecacheModel
 import Foundation
+import Synchronization
 import Testing
 
 /// deploy/alerts.yaml asks for nothing that a running server does not export: such an alert would never fire.
@@ -13,7 +14,10 @@ import Testing
 
     private func samples() async throws -> [String] {
         var text = ""
-        try await RunningServer.with { text = try await $0.get("/metrics").body }
+        try await RunningServer.with { server in
+            server.world.counters.withLock { $0.resyncedAt = RunningServer.now }
+            text = try await server.get("/metrics").body
+        }
         return text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map(String.init)
     }
 
@@ -21,7 +25,9 @@ import Testing
         let exported = Set(try await samples().compactMap { $0.firstMatch(of: /^[a-z_]+/).map { String($0.output) } })
         let named = Set(rules.matches(of: /forecache_[a-z_]+/).map { String($0.output) })
         #expect(named.subtracting(exported).isEmpty)
-        let needed = ["forecache_placements_at_risk", "forecache_subscription_up", "forecache_reload_pending", "forecache_ready"]
+        let needed = [
+            "forecache_placements_at_risk", "forecache_subscription_up", "forecache_reload_pending", "forecache_resync_age_seconds",
+        ]
         #expect(named.isSuperset(of: needed))
     }
 

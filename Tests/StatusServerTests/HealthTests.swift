@@ -27,6 +27,7 @@ import Testing
             server.world.counters.withLock {
                 $0.isSubscribed = true
                 $0.lastEventAt = RunningServer.now.addingTimeInterval(-30)
+                $0.resyncedAt = RunningServer.now.addingTimeInterval(-90)
                 $0.received = [.image: 7, .odd: 1]
                 $0.outcomes = [.cached: 4]
                 $0.bytesMoved = 1 << 40
@@ -44,6 +45,7 @@ import Testing
             #expect(samples["forecache_bytes_moved_total"] == 1 << 40)
             #expect(samples["forecache_subscription_up"] == 1)
             #expect(samples["forecache_last_event_age_seconds"] == 30)
+            #expect(samples["forecache_resync_age_seconds"] == 90)
             #expect(samples["forecache_ready"] == 1)
             #expect(samples["forecache_ledger_up"] == 1)
         }

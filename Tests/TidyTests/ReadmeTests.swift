@@ -66,6 +66,32 @@ import Testing
         #expect(try Self.text("deploy/quickstart").contains(flags))
     }
 
+    @Test func noMessageOfAnothersQueueIsDropped() throws {
+        let policies = try commands(ofStep: 2).filter { $0.contains("set_policy") }
+        #expect(policies.count == 1)
+        #expect(policies.first?.contains(" '^forecache$' ") == true)
+    }
+
+    /// Bash and what the script calls before it looks for apt-get, and no more.
+    @Test func withoutAptTheNeedsAreNamed() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "forecache-path-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }  // the system clears its temporary directory
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        for name in ["dirname", "readlink"] {
+            try FileManager.default.createSymbolicLink(atPath: folder.appending(path: name).path, withDestinationPath: "/usr/bin/\(name)")
+        }
+        let (shell, errors) = (Process(), Pipe())
+        shell.executableURL = URL(filePath: "/bin/bash")
+        shell.arguments = [Self.root.appending(path: "deploy/install-packages").path, "build"]
+        shell.environment = ["PATH": folder.path]
+        shell.standardError = errors
+        try shell.run()
+        let text = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+        shell.waitUntilExit()
+        #expect(shell.terminationStatus == 69)
+        #expect(text.hasPrefix("install-packages: no apt-get here: ") && text.contains(" librabbitmq-dev "), "\(text)")
+    }
+
     @Test func everyFileOfThisTreeThatIsNamedIsThere() throws {
         for name in try Self.text("README.md").matches(of: /\]\(([A-Za-z][^):]*)\)/).map({ String($0.output.1) }) {
             #expect(FileManager.default.fileExists(atPath: Self.root.appending(path: name).path), "\(name)")

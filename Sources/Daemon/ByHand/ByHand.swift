@@ -10,7 +10,9 @@ public struct ByHand: Sendable {
     private let policy: Policy
     private let limits: Limits
     private let peerNetwork: String
+    private let via: Via?
     private let catalog: any ImageCatalog
+    private let catalogFile: String?
     private let hosts: any HostOperations
     /// Who knows since when rules with `for:` match. Nil: each match counts from now.
     private let matchTimes: (any Ledger)?
@@ -19,16 +21,20 @@ public struct ByHand: Sendable {
     private let inspection: ImageInspection?
     private let logger: Logger
 
-    /// `peerNetwork` is what the policy's fleet was read with, for messages.
+    /// `peerNetwork` is what the policy's fleet was read with, and `catalogFile` what `catalog` was read from where that is not Glance: for
+    /// messages. `via` is what the call says, and wins over rules and sites; nil leaves it to them.
     public init(
-        policy: Policy, limits: Limits, peerNetwork: String, catalog: any ImageCatalog, hosts: any HostOperations,
+        policy: Policy, limits: Limits, peerNetwork: String, via: Via? = nil, catalog: any ImageCatalog,
+        catalogFile: String? = nil, hosts: any HostOperations,
         matchTimes: (any Ledger)? = nil, nova: NovaCaching<WallClock>? = nil, signatures: SignatureCheck? = nil, inspects: Bool = true,
         logger: Logger
     ) {
         self.policy = policy
         self.limits = limits
         self.peerNetwork = peerNetwork
+        self.via = via
         self.catalog = catalog
+        self.catalogFile = catalogFile
         self.hosts = hosts
         self.matchTimes = matchTimes
         self.nova = nova
@@ -41,7 +47,7 @@ public struct ByHand: Sendable {
         /// Those that the rules name.
         case rules
         /// Every host of the selection, as the playbook has it.
-        case everyHost(via: Via?)
+        case everyHost
     }
 
     // MARK: - Images
@@ -60,7 +66,8 @@ public struct ByHand: Sendable {
                 }
                 switch found.count {
                 case 1: if !images.contains(where: { $0.id == found[0].id }) { images.append(found[0]) }
-                case 0: complaints.append("no image '\(selector.printable)' in Glance (as this project sees it)")
+                case 0:
+                    complaints.append("no image '\(selector.printable)' in \(catalogFile?.printable ?? "Glance (as this project sees it)")")
                 default:
                     complaints.append(
                         "image name '\(selector.printable)' is not unique; name one of the ids \(found.map(\.id.text).joined(separator: ", "))"
@@ -103,11 +110,12 @@ public struct ByHand: Sendable {
     }
 
     /// As above, on every host, for the images of these ids or unique names. The hosts are asked while Keystone and Glance are.
-    public func plans(named selectors: [String], via: Via?) async throws(Refusal) -> [Plan] {
+    public func plans(named selectors: [String]) async throws(Refusal) -> [Plan] {
+        guard !selectors.isEmpty else { return [] }
         let asked = policy.fleet.sites.filter { (via ?? policy.defaults.via(of: $0)) != .novaAPI }.flatMap(\.hosts)
         async let observed = HostObserver(hosts: hosts, forks: limits.forks).observe(asked)
         let images = try await images(selectors)
-        return try await planned(for: images, targets: .everyHost(via: via), observed: await observed).plans
+        return try await planned(for: images, targets: .everyHost, observed: await observed).plans
     }
 
     /// Plans, and what they were made from.
@@ -174,12 +182,14 @@ public struct ByHand: Sendable {
 
     private func decisions(on images: [ImageFacts], _ targets: Targets) async throws(Refusal) -> [Decision] {
         switch targets {
-        case .everyHost(let via): return images.map { RuleSet.byHand($0, fleet: policy.fleet, via: via) }
+        case .everyHost: return images.map { RuleSet.byHand($0, fleet: policy.fleet, via: via) }
         case .rules:
             let (rivals, now) = (try await rivals(), Date())
             let began: [ImageID: [String: Date]]
             do throws(Failure) { began = try await self.began(images) } catch { throw Refusal(error) }
-            return images.map { policy.rules.decide($0, fleet: policy.fleet, now: now, among: rivals, since: began[$0.id] ?? [:]) }
+            return images.map {
+                policy.rules.decide($0, fleet: policy.fleet, now: now, among: rivals, since: began[$0.id] ?? [:]).delivered(via)
+            }
         }
     }
 
@@ -243,14 +253,14 @@ extension Plan {
     /// Only the touches: what `refresh` does. Hosts without the base file are left alone; `leftAlone` says so.
     public var touchesOnly: Plan {
         var plan = self
-        for site in plan.sites.indices { plan.sites[site].steps.removeAll(where: \.movesBytes) }
+        for site in plan.sites.indices { plan.sites[site].steps.removeAll(where: \.needsBytes) }
         return plan
     }
 
     /// An outcome for every host that `touchesOnly` passes over.
     public var leftAlone: [Outcome] {
         steps(
-            where: \.movesBytes, skippedFor: "no base file there; 'forecache cache' brings it",
+            where: \.needsBytes, skippedFor: "no base file there; 'forecache cache' brings it",
             throughNova: "only Nova knows what lies there; 'forecache cache' has it touch that, or fetch it")
     }
 
@@ -263,11 +273,7 @@ extension Plan {
         }
     }
 
-    fileprivate var waitsForWindow: Bool {
-        steps.contains {
-            if case .none(.waiting) = $0.action { true } else { false }
-        }
-    }
+    fileprivate var waitsForWindow: Bool { steps.contains(where: \.waitsForWindow) }
 
     fileprivate var copySources: [HostName] {
         steps.compactMap {
@@ -277,6 +283,21 @@ extension Plan {
             case .fetch, .relay, .touch, .none: nil
             }
         }
+    }
+}
+
+extension Step {
+    fileprivate var waitsForWindow: Bool { if case .none(.waiting) = action { true } else { false } }
+    /// Now, or when the window opens.
+    fileprivate var needsBytes: Bool { movesBytes || waitsForWindow }
+}
+
+extension Decision {
+    fileprivate func delivered(_ via: Via?) -> Decision {
+        guard let via else { return self }
+        var decision = self
+        for index in decision.placements.indices { decision.placements[index].deliver.via = via }
+        return decision
     }
 }
 

@@ -5,8 +5,8 @@ import StrictYAML
 
 /// What an operator's hand changes in the policy for one command: how to deliver, through which proxy, with how many forks.
 public struct Hands: Sendable {
-    /// Images of the playbook's list.
-    public let images: [String]
+    /// Images of the playbook's list; nil where there is none.
+    public let images: [String]?
     /// Nil: as the site's settings say.
     public let via: Via?
     private let proxyHost: HostName?
@@ -14,13 +14,16 @@ public struct Hands: Sendable {
     private let copiesAtOnce: Int?
     private let fallsBack: Bool
 
-    /// Throws `.usage` where the options contradict each other.
+    /// Throws `.usage` where the options contradict each other, or are out of their range.
     public init(_ playbook: PlaybookArguments, via: Via? = nil, proxyHost: String? = nil, forks: Int? = nil) throws(Refusal) {
         let named = proxyHost.map { HostName($0) } ?? playbook.proxyHost
         let usesProxy = proxyHost != nil ? true : playbook.usesProxy
         // Said as false it is the playbook's own way, every host from Glance; unsaid, the site's settings count.
         self.via = via ?? usesProxy.map { $0 ? .proxy : .direct }
-        if let forks, forks < 1 { throw .usage("--forks must be at least 1") }
+        if let forks, !LimitKeys.forks.contains(forks) {
+            let (least, most) = (LimitKeys.forks.lowerBound, LimitKeys.forks.upperBound)
+            throw .usage("--forks must be a whole number from \(least) to \(most), not \(forks)")
+        }
         if proxyHost != nil, let via, via == .direct || via == .novaAPI {
             throw .usage("--proxy-host goes with --via proxy, not with --via \(via.rawValue)")
         }
@@ -42,19 +45,19 @@ public struct Hands: Sendable {
                     + "add `notifications: { url_file: FILE }` with oslo's transport_url"))
     }
 
-    /// Throws `.failed` where the proxy is not a host of the inventory: before anything moves.
+    /// Throws `.usage` where the proxy is not a host of the selection, whether it would be used or not: before anything moves.
     public func applied(to policy: Policy) throws(Refusal) -> Policy {
         var policy = policy
         var sites = policy.fleet.sites
-        if let proxyHost, via == .proxy || via == .relay {
+        if let proxyHost {
             guard let site = policy.fleet.host(proxyHost)?.site, let index = sites.firstIndex(where: { $0.name == site }) else {
                 let hosts = policy.fleet.hosts.map(\.name.rawValue)
                 let near = Nearest.word(to: proxyHost.rawValue, among: hosts).map { "; did you mean '\($0)'?" } ?? "."
                 let what =
                     "proxy host '\(proxyHost.rawValue.printable)' is not among the \(hosts.count) compute hosts that were selected\(near)"
-                throw .failed(Failure(.permanent, "\(what) Nothing was moved"))
+                throw .usage("\(what) Nothing was moved")
             }
-            sites[index].settings.seed = proxyHost
+            if via == .proxy || via == .relay { sites[index].settings.seed = proxyHost }
         }
         if let forks {
             for index in sites.indices { sites[index].settings.forks = forks }

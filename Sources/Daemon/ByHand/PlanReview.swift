@@ -1,5 +1,5 @@
 import Engine
-import ForecacheModel
+public import ForecacheModel
 import FoundationEssentials
 public import Logging
 import OpenStackAPI
@@ -20,6 +20,13 @@ public struct PlanReview: Sendable {
         /// The images of a file instead of Glance's. `isOffline`: hosts are not asked either, and count as if no base file lay there.
         case saved(file: String, isOffline: Bool)
 
+        fileprivate var file: String? {
+            switch self {
+            case .live: nil
+            case .saved(let file, _): file
+            }
+        }
+
         var isOffline: Bool {
             switch self {
             case .live: false
@@ -39,8 +46,9 @@ public struct PlanReview: Sendable {
         public let notes: [String]
 
         /// Throws `.failed` where a file of images cannot be read, `.misconfigured` where Glance is to be asked and there are no credentials.
+        /// `via`: as in `ByHand`.
         public init(
-            _ setup: Setup, from source: Source, targets: ByHand.Targets, environment: [String: String], logger: Logger
+            _ setup: Setup, from source: Source, targets: ByHand.Targets, via: Via? = nil, environment: [String: String], logger: Logger
         ) throws(Refusal) {
             self.setup = setup
             self.source = source
@@ -59,26 +67,27 @@ public struct PlanReview: Sendable {
             let matchTimes = targets == .rules ? setup.matchTimes { notes.append($0) } : nil
             self.notes = notes
             byHand = ByHand(
-                policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network, catalog: catalog,
-                hosts: fleet, matchTimes: matchTimes, inspects: source == .live, logger: logger)
+                policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network, via: via,
+                catalog: catalog, catalogFile: source.file, hosts: fleet, matchTimes: matchTimes, inspects: source == .live,
+                logger: logger)
         }
 
-        /// The images named, or all.
-        public func review(_ selectors: [String], note: (String) -> Void) async throws(Refusal) -> PlanReview {
+        /// The images named; nil: all.
+        public func review(_ selectors: [String]?, note: (String) -> Void) async throws(Refusal) -> PlanReview {
             let result: Result<PlanReview, Refusal>
             do throws(Refusal) { result = .success(try await made(selectors, note)) } catch { result = .failure(error) }
             await close()
             return try result.get()
         }
 
-        private func made(_ selectors: [String], _ note: (String) -> Void) async throws(Refusal) -> PlanReview {
-            let images = selectors.isEmpty ? try await byHand.allImages() : try await byHand.images(selectors)
+        private func made(_ selectors: [String]?, _ note: (String) -> Void) async throws(Refusal) -> PlanReview {
+            let images = if let selectors { try await byHand.images(selectors) } else { try await byHand.allImages() }
             var planned = try await byHand.planned(for: images, targets: targets, isOffline: source.isOffline)
             planned.plans.removeAll { $0.steps.isEmpty }
             var unwanted: [NoLongerWanted] = []
             if targets == .rules {
                 // Of all the images that there are, those that are gone count as well; of some, only these.
-                let concerned = selectors.isEmpty && source == .live ? nil : Set(images.map(\.id))
+                let concerned = selectors == nil && source == .live ? nil : Set(images.map(\.id))
                 unwanted = await NoLongerWanted.find(setup, besides: planned.plans, of: concerned, note: note)
             }
             let totals = PlanTotals(

@@ -128,16 +128,3 @@ public struct PlanTotals: Encodable, Sendable {
         }
     }
 }
-
-extension Int64 {
-    /// Sizes come from outside: a sum that overflows is as large as it gets.
-    fileprivate func saturating(plus other: Int64) -> Int64 {
-        let (sum, overflows) = addingReportingOverflow(other)
-        return overflows ? .max : sum
-    }
-
-    fileprivate func saturating(minus other: Int64) -> Int64 {
-        let (rest, overflows) = subtractingReportingOverflow(other)
-        return overflows ? .min : rest
-    }
-}

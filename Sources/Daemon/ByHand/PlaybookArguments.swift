@@ -3,7 +3,8 @@ import StrictYAML
 
 /// The arguments of the `tripleo_nova_image_cache` playbook (`-e @FILE` or `-e key=value`), understood as they are.
 public struct PlaybookArguments: Sendable {
-    public var images: [String] = []
+    /// Nil: no list was given, which is not the same as an empty one.
+    public var images: [String]?
     public var usesProxy: Bool?
     public var proxyHost: HostName?
     public var proxyNetwork: String?
@@ -87,7 +88,10 @@ public struct PlaybookArguments: Sendable {
             return
         }
         let known = Self.names.map { Self.prefix + $0 }
-        let isOwn = { (key: String) in key.hasPrefix(Self.prefix) || Nearest.word(to: key, among: known) != nil }
+        let isOwn = { (key: String) in
+            key.hasPrefix(Self.prefix) || key.hasPrefix("tripleo_nova_") && key.contains("cache")
+                || Nearest.word(to: key, among: known) != nil
+        }
         let own = Value(.mapping(entries.filter { isOwn($0.key) }), at: root.place)
         guard var keys = Mapping(own, "the playbook's arguments", &problems) else { return }
         if let list = keys.take(Self.prefix + "images") { images = imageIDs(list, &problems) }
@@ -100,7 +104,7 @@ public struct PlaybookArguments: Sendable {
             ignoresProxyError = Self.truth(value, "ignore_proxy_error", &problems)
         }
         if let value = keys.take(Self.prefix + "proxy_concurrency") {
-            proxyConcurrency = value.integer(Self.prefix + "proxy_concurrency", in: 1...10_000, &problems)
+            proxyConcurrency = value.integer(Self.prefix + "proxy_concurrency", in: LimitKeys.forks, &problems)
         }
         if let value = keys.take(Self.prefix + "plan") { plan = value.string(Self.prefix + "plan", &problems).map { SiteName($0) } }
         keys.finish(&problems)

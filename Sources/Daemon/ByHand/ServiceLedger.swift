@@ -1,14 +1,13 @@
 public import Engine
 import ForecacheModel
-import FoundationEssentials
 import Rules
 import SQLiteLedger
 
 /// The service's ledger as work by hand sees it: read, never written.
 extension Setup {
-    /// Nil where there is none.
+    /// Nil where there is none; throws where that cannot be told, or where it cannot be read.
     func serviceLedger() throws(Failure) -> (any Ledger)? {
-        guard FileManager.default.fileExists(atPath: configuration.state) else { return nil }
+        if OperatorFiles.isAbsent(configuration.state) { return nil }
         return try SQLiteLedger.reading(path: configuration.state)
     }
 

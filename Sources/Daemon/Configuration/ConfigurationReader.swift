@@ -142,7 +142,7 @@ struct ConfigurationReader {
             var site = SiteSettings()
             site.group = keys.take("group")?.string("group", &problems)
             site.deliver = DeliveryReader.read(&keys, "site \(entry.key)", &problems)
-            site.forks = keys.take("forks")?.integer("forks", in: 1...10_000, &problems)
+            site.forks = keys.take("forks")?.integer("forks", in: LimitKeys.forks, &problems)
             site.glance = keys.take("glance").flatMap { webAddress($0, "site \(entry.key).glance") }
             site.seed = keys.take("seed")?.string("seed", &problems).map { HostName($0) }
             site.keepFreeBytes = keys.take("keep_free")?.bytes("keep_free", &problems)

@@ -3,10 +3,13 @@ import StrictYAML
 
 /// The keys of `limits:`, each the snake_case name of a bound in `Limits`.
 enum LimitKeys {
+    /// How many hosts may be told to work at once, wherever that is said.
+    static let forks = 1...10_000
+
     private static let keys: [(String, any WritableKeyPath<Limits, Int> & Sendable, ClosedRange<Int>)] = [
-        ("forks", \.forks, 1...10_000),
-        ("forks_per_site", \.forksPerSite, 1...10_000),
-        ("relay_forks_per_site", \.relayForksPerSite, 1...10_000),
+        ("forks", \.forks, forks),
+        ("forks_per_site", \.forksPerSite, forks),
+        ("relay_forks_per_site", \.relayForksPerSite, forks),
         ("images_at_once", \.imagesAtOnce, 1...1000),
         ("images_in_flight", \.imagesInFlight, 1...10_000),
         ("images_per_site", \.imagesPerSite, 1...1000),

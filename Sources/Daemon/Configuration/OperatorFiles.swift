@@ -30,7 +30,8 @@ struct OperatorFiles: Sendable {
     func text(_ path: String) -> Result<String, Failure> {
         journal?.willRead(path)
         guard let bytes = Self.bytes(of: path) else {
-            return .failure(Failure(.permanent, "cannot read \(path): \(String(cString: strerror(errno)).lowercased())"))
+            let (reason, remedy) = (String(cString: strerror(errno)).lowercased(), errno == EACCES ? "; run as a user that may" : "")
+            return .failure(Failure(.permanent, "cannot read \(path): \(reason)\(remedy)"))
         }
         guard bytes.count <= Value.largestFileBytes, let text = String(validating: bytes, as: UTF8.self) else {
             return .failure(Failure(.permanent, "cannot read \(path): not UTF-8 text of at most \(Value.largestFileBytes) bytes"))
@@ -39,11 +40,21 @@ struct OperatorFiles: Sendable {
         return .success(text)
     }
 
+    /// Nil where there is none. Programs that run us as another user leave us in folders that we may not enter: nothing is looked for there.
+    func textIfThere(_ path: String) throws(Failure) -> String? {
+        let isBarred = path.hasPrefix("./") && access(".", X_OK) != 0
+        return isBarred || Self.isAbsent(path) ? nil : try text(path).get()
+    }
+
     /// At most a little more than may be taken, from a file or a pipe (`-e @/dev/stdin`). Nil where it cannot be read; `errno` says why.
     private static func bytes(of path: String) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
+        defer {
+            let reason = errno
+            close(descriptor)
+            errno = reason
+        }
         var bytes: [UInt8] = []
         var part = [UInt8](repeating: 0, count: 1 << 16)
         while bytes.count <= Value.largestFileBytes {
@@ -63,10 +74,12 @@ struct OperatorFiles: Sendable {
     func texts(
         at path: String, where counts: (String) -> Bool, entering enters: (String) -> Bool = { _ in false }, _ problems: inout Problems
     ) -> [File] {
-        let base = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        let base = Self.withoutSlash(path)
         guard isDirectory(base) else { return read(base, &problems).map { [$0] } ?? [] }
         return texts(in: base, levels: Self.deepestFolders, counts, enters, &problems)
     }
+
+    private static func withoutSlash(_ path: String) -> String { path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path }
 
     /// A link may lead in a circle.
     private static let deepestFolders = 16
@@ -108,6 +121,16 @@ struct OperatorFiles: Sendable {
         let known = ["\(home)/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"]
         let exists = { (path: String) in FileManager.default.fileExists(atPath: path) }
         return SSHSettings(identityFiles: keys.filter(exists), knownHostsFiles: known.filter(exists))
+    }
+
+    /// Whether nothing is there for sure. What may not be looked at is not absent: who reads it learns why it cannot be read.
+    static func isAbsent(_ path: String) -> Bool { access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR) }
+
+    /// The directories in a directory, but for hidden ones.
+    func directories(in path: String) -> [String] {
+        // A file is none, and what cannot be listed `texts` tells.
+        guard let names = try? FileManager.default.contentsOfDirectory(atPath: path) else { return [] }
+        return names.filter { !$0.hasPrefix(".") }.sorted().map { "\(Self.withoutSlash(path))/\($0)" }.filter(isDirectory)
     }
 
     func isDirectory(_ path: String) -> Bool {

@@ -10,7 +10,7 @@ struct LedgerExamination: Sendable {
     func findings() async -> [DoctorReport.Finding] {
         let path = setup.configuration.state
         let manager = FileManager.default
-        guard manager.fileExists(atPath: path) else {
+        if OperatorFiles.isAbsent(path) {
             var directory = OperatorFiles.parent(of: path)
             while !manager.fileExists(atPath: directory), directory.count > 1 { directory = OperatorFiles.parent(of: directory) }
             guard manager.isWritableFile(atPath: directory) else {

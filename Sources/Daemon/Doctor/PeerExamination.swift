@@ -8,7 +8,7 @@ struct PeerExamination: Sendable {
     let hosts: any HostOperations
 
     /// An image that nobody has, so that no base file has its name, of the version that UUIDs of images never have.
-    private static let nobodys = ImageID("f0ca0000-0000-0000-8000-000000000000")
+    static let nobodys = ImageID("f0ca0000-0000-0000-8000-000000000000")
 
     func findings(_ observed: [HostName: HostObservation]) async -> [DoctorReport.Finding] {
         let forks = Forks(setup.configuration.limits.forks)
@@ -50,15 +50,19 @@ struct PeerExamination: Sendable {
             return .ok("peer", "can copy from \(peer.name)")
         } catch {
             let said = error.description
-            // The file is not there: then login, account and path were right.
-            let isThere = ["No such file", "not found", "no such file"].contains { said.contains($0) }
             // What the try began is taken away again; where that fails, the sweep does it.
             try? await hosts.release(request, on: host)
-            return isThere
+            return Self.isMissing(BaseFileName(of: image), said)
                 ? .ok("peer", "can copy from \(peer.name)")
                 : .fail(
                     "peer", "cannot copy from \(peer.name): \(said)",
                     "check peer.user, peer.identity, peer.port and known hosts there, or set `via: direct` for the site")
         }
+    }
+
+    /// The peer looked for the file and has none: then login, account and directory were right. sftp, scp and our own copier all name the file; of others that
+    /// are missing, a key or a program in the container, there is talk as well.
+    private static func isMissing(_ name: BaseFileName, _ said: String) -> Bool {
+        said.contains("\(name.text): No such file") || said.contains("\(name.text)\" not found")
     }
 }

@@ -17,7 +17,14 @@ extension Configuration {
         }
         compare("refresh") { $0.refreshFraction }
         compare("resync") { $0.resyncSeconds }
-        compare("node") { $0.node }
+        compare("verify_signatures") { $0.verifiesSignatures }
+        compare("signature_certificates") { $0.signatureCertificates }
+        // `node.format` is part of the policy.
+        compare("node") { configuration in
+            var others = configuration.node
+            others.format = started.node.format
+            return others
+        }
         // `peer.network` decides the inventory's peer addresses, which are taken at once.
         compare("peer") { configuration in
             var others = configuration.peer

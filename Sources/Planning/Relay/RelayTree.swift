@@ -1,4 +1,5 @@
 public import ForecacheModel
+import FoundationEssentials
 
 /// The tree of `via: relay` in one site: one host fetches, or those serve that have the bytes already; each of the others copies from its parent. The same inputs
 /// give the same tree.
@@ -13,6 +14,8 @@ struct RelayTree {
     let image: ImageFacts
     let observed: [HostName: HostObservation]
     let defaults: PlanningDefaults
+    /// As `SitePlanner` has it.
+    var arrival: Date?
 
     /// The steps in execution order: what is at rest, fetches, then copies with parents before children.
     func planned(_ steps: [Step]) -> [Step] {
@@ -21,6 +24,7 @@ struct RelayTree {
         guard !missing.isEmpty else { return steps }
         let holders = steps.map(\.host).filter { peers.contains($0) && (observed[$0]?.canServe(image) ?? false) }
         let copying = missing.filter { canCopy($0.host) }
+        if let arrival, holders.isEmpty, !peers.isEmpty { return steps.map { waiting($0, until: arrival) } }
         let seed = holders.isEmpty ? seed(of: missing, copying: copying, peers: peers) : nil
         let roots = holders.isEmpty ? [seed].compactMap { $0 } : holders
         let receivers = copying.filter { $0.host != seed }
@@ -61,6 +65,11 @@ struct RelayTree {
         copy.action = .relay(from: choices, fallsBackToGlance: defaults.copyFallsBackToGlance)
         copy.reasons.append("copies from \(parent), as soon as that one receives")
         return copy
+    }
+
+    private func waiting(_ step: Step, until arrival: Date) -> Step {
+        guard step.action == .fetch else { return step }
+        return canCopy(step.host) ? step.arriving(at: site.name, lookAgain: arrival) : fetch(step, seed: nil, peers: [])
     }
 
     private func fetch(_ step: Step, seed: HostName?, peers: Set<HostName>) -> Step {

@@ -30,6 +30,9 @@ struct PlanCommand: AsyncParsableCommand {
     @Flag(help: "Named images, too, go only where the rules want them.")
     var byRules = false
 
+    @Flag(help: "Changes nothing: as with 'cache --check', a plan is only shown.")
+    var check = false
+
     func validate() throws {
         if offline, images == nil { throw ValidationError("--offline goes with --images FILE") }
     }

@@ -22,6 +22,8 @@ struct RulesLintCommand: AsyncParsableCommand {
     @Flag(help: "Warnings fail, too.")
     var strict = false
 
+    func validate() throws { try refuseEmpty(path, "a PATH") }
+
     func run() async throws {
         try await refusing { () async throws(Refusal) in
             do throws(Refusal) {
@@ -49,9 +51,13 @@ struct RulesLintCommand: AsyncParsableCommand {
     private func read() throws(Refusal) -> (RuleSet, Fleet?, LintContext?) {
         if path.isEmpty {
             let setup = try common.setup(lintsRules: true)
+            guard !setup.configuration.rules.isEmpty else {
+                throw .usage("name rule files or directories, or give a configuration with rules")
+            }
             return (setup.rules, setup.fleet.hosts.isEmpty ? nil : setup.fleet, setup.lintContext)
         }
-        let (rules, unread) = Setup.readRules(at: path, environment: common.environment)
+        let (rules, unread, notices) = Setup.readRules(at: path, environment: common.environment)
+        for notice in notices.list { say("note: \(notice)") }
         guard unread.isEmpty else { throw .invalid(unread) }
         guard common.files.areNamed else { return (rules, nil, nil) }
         let setup = try common.setup(lintsRules: true)
