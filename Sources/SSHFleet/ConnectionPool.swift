@@ -147,7 +147,7 @@ final class ConnectionPool {
         return try await SSHSession.open(
             target, through: jump, keyTypes: credentials.keyTypes(for: target, known),
             check: { [credentials] target, key throws(Failure) in
-                try credentials.check(target, key: key, known, files: ssh.knownHostsFiles)
+                try credentials.check(target, key: key, files: ssh.knownHostsFiles)
             },
             identities: identities)
     }

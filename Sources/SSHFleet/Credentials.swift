@@ -1,5 +1,6 @@
 import ForecacheModel
 import Foundation
+import Logging
 
 /// What logging in needs from the controller's disk, read once and again when a file changed.
 @SSHLoop
@@ -17,16 +18,20 @@ final class Credentials {
 
     private let passphrase: Secret?
     private let agent: Agent?
-    /// Keys that `accept-new` let in, for the life of the process.
+    private let logger: Logger
+    /// Keys that `accept-new` let in and no file could take, for the life of the process.
     private var accepted: [String: [UInt8]] = [:]
+    /// Files that could not take a key, for one warning each.
+    private var unwritable: Set<String> = []
     private var identityFiles: [String: Kept<IdentityFile>] = [:]
     private var knownHosts: [[String]: Kept<KnownHosts>] = [:]
     /// Unlocking a key takes tenths of a second: fifty log-ins that begin together must not do it fifty times.
     private let reading = Turnstile(1)
 
-    nonisolated init(passphrase: Secret?, agent: Agent?) {
+    nonisolated init(passphrase: Secret?, agent: Agent?, logger: Logger) {
         self.passphrase = passphrase
         self.agent = agent
+        self.logger = logger
     }
 
     private func stamps(of paths: [String]) -> [Stamp] {
@@ -111,9 +116,10 @@ final class Credentials {
         return types.isEmpty ? Self.everyKeyType : types
     }
 
-    /// Throws where the key is not the host's.
-    func check(_ target: LoginTarget, key: [UInt8], _ known: KnownHosts, files: [String]) throws(Failure) {
+    /// Throws where the key is not the host's. The files are looked at anew: another log-in may have written the host's key down meanwhile.
+    func check(_ target: LoginTarget, key: [UInt8], files: [String]) throws(Failure) {
         if target.hostKeyChecking == .off { return }
+        let known = knownHosts(files)
         let shown = "\(Wire.keyType(of: key) ?? "unknown") \(KnownHosts.fingerprint(key))"
         let remedy = "ssh-keygen -R '\(target.port == 22 ? target.address : "[\(target.address)]:\(target.port)")'; \(scan(target, files))"
         switch known.verdict(host: target.address, port: target.port, key: key) {
@@ -149,7 +155,18 @@ final class Credentials {
                 "the host key of \(target.text) has CHANGED since this process first saw it: it shows \(shown), first it was \(KnownHosts.fingerprint(first)). Somebody may be listening in"
             )
         }
-        accepted[place] = key
+        remember(key, of: target, files)
+    }
+
+    /// In the first file, as OpenSSH does; in memory where that cannot be written.
+    private func remember(_ key: [UInt8], of target: LoginTarget, _ files: [String]) {
+        let file = files.first.map(expanded) ?? ""
+        guard let reason = KnownHosts.append(key, host: target.address, port: target.port, to: file) else { return }
+        accepted["\(target.address) \(target.port)"] = key
+        guard unwritable.insert(file).inserted else { return }
+        logger.warning(
+            "accepted host keys count for this process alone: the first file of known_hosts cannot be written",
+            metadata: ["file": "\(file)", "reason": "\(reason)"])
     }
 
     private func scan(_ target: LoginTarget, _ files: [String]) -> String {

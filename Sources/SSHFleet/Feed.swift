@@ -6,8 +6,9 @@ import ForecacheModel
 /// waits for who takes.
 @SSHLoop
 final class Feed {
-    /// A second or two of a fast link, and two of them are all that is held of an image.
-    private static let partBytes: Int64 = 8 << 20
+    /// Two of them are all that is held of an image, and `limits.forks` hosts may be fed at once: 200 MiB for 50. Each is a request to Glance, whose cost
+    /// is hidden as long as sending a part takes longer.
+    static let partBytes: Int64 = 2 << 20
 
     private let source: ByteSource
     private let end: Int64

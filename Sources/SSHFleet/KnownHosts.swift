@@ -127,6 +127,26 @@ struct KnownHosts: Sendable {
             Entry(marker: marker, names: names, keyType: String(words[base + 1]), key: key, place: place))
     }
 
+    // MARK: Writing
+
+    /// Adds the host's key to a file, which is made where there is none; nil, or why that cannot be. One write to the end of it: others may be writing too.
+    static func append(_ key: [UInt8], host: String, port: Int, to path: String) -> String? {
+        let file = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { return systemText(errno) }
+        defer { close(file) }
+        var state = stat()
+        guard fstat(file, &state) == 0 else { return systemText(errno) }
+        // What is not read back must not count as remembered.
+        guard state.st_mode & S_IFMT == S_IFREG else { return "it is no regular file" }
+        guard state.st_size < sizeLimit else { return "it is larger than \(sizeLimit) bytes" }
+        // A last line without its end must not swallow ours.
+        var last = UInt8(ascii: "\n")
+        if state.st_size > 0, pread(file, &last, 1, state.st_size - 1) != 1 { return systemText(errno) }
+        let begin = last == UInt8(ascii: "\n") ? "" : "\n"
+        let line = "\(begin)\(names(host: host, port: port)[0]) \(Wire.keyType(of: key) ?? "") \(Data(key).base64EncodedString())\n"
+        return write(file, line, line.utf8.count) == line.utf8.count ? nil : "a line could not be written whole"
+    }
+
     /// `SHA256:…` as ssh-keygen -l prints it.
     static func fingerprint(_ key: [UInt8]) -> String {
         "SHA256:" + Data(SHA256.hash(data: key)).base64EncodedString().replacingOccurrences(of: "=", with: "")

@@ -181,7 +181,9 @@ final class NodeOperations {
     private func transfer(
         _ verb: NodeVerb, _ request: BaseFileRequest, _ input: [UInt8], on host: Host, feed: Feed? = nil, _ progress: @escaping Progress
     ) async throws(Failure) -> Transfer {
-        var watch = StallWatch(seconds: limits.stallSeconds)
+        var watch = StallWatch(total: request.bytes, stallSeconds: limits.stallSeconds, digestSeconds: limits.publishSeconds)
+        // A node may say what it likes; no more than the image has is believed.
+        func believed(_ bytes: Int64) -> Int64 { min(bytes, request.bytes) }
         let done = try await run(
             verb, input, on: host, feed: feed, image: request.image, silence: .seconds(limits.stallSeconds), deadlineSeconds: nil,
             lines: Self.transferLines, busyTries: Self.busyTries
@@ -190,21 +192,20 @@ final class NodeOperations {
             case .started(let offset):
                 try feed?.begin(at: offset)
                 watch.moved(to: offset)
-                progress(offset)
+                progress(believed(offset))
             case .progress(let bytes):
-                if watch.isStalled(at: bytes) {
+                if let complaint = watch.complaint(at: bytes) {
                     throw Failure(
-                        .retriable,
-                        "\(verb.rawValue) of image \(request.image) on \(host.name) (\(host.address)): no byte came for \(watch.seconds) s")
+                        .retriable, "\(verb.rawValue) of image \(request.image) on \(host.name) (\(host.address)): \(complaint)")
                 }
-                progress(bytes)
+                progress(believed(bytes))
             default: break
             }
         }
         guard let isExisting = done.isExisting, let bytes = done.bytes else {
             throw Failure(.permanent, "\(verb.rawValue) on \(host.name) (\(host.address)): the last line of the report lacks members")
         }
-        return Transfer(bytes: bytes, resumedFrom: done.offset ?? 0, isExisting: isExisting)
+        return Transfer(bytes: believed(bytes), resumedFrom: believed(done.offset ?? 0), isExisting: isExisting)
     }
 
     /// Runs one verb and gives each event of it to `handle`; returns the last line, or throws what it says. The loop calls `handle`, so it is quick.
@@ -239,26 +240,6 @@ final class NodeOperations {
         case .error(let error): throw wording.failure(for: error)
         default: throw wording.ended(end)
         }
-    }
-}
-
-/// A transfer that reports a length every second, but always the same, moves nothing.
-private struct StallWatch {
-    /// The node program gives up a stalled transfer by itself and can say more about it, so it has some time before us.
-    let seconds: Int
-    private var bytes: Int64 = -1
-    private var since = ContinuousClock.now
-
-    init(seconds: Int) { self.seconds = seconds + 30 }
-
-    mutating func moved(to bytes: Int64) {
-        self.bytes = bytes
-        since = .now
-    }
-
-    mutating func isStalled(at bytes: Int64) -> Bool {
-        if bytes != self.bytes { moved(to: bytes) }
-        return .now - since > .seconds(seconds)
     }
 }
 

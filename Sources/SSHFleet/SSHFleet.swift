@@ -13,7 +13,8 @@ public final class SSHFleet: HostOperations {
 
     public init(settings: SSHFleetSettings, limits: Limits, logger: Logger) {
         Self.giveMemoryBack()
-        let credentials = Credentials(passphrase: settings.passphrase, agent: settings.agentSocket.map { Agent(socket: $0) })
+        let credentials = Credentials(
+            passphrase: settings.passphrase, agent: settings.agentSocket.map { Agent(socket: $0) }, logger: logger)
         pool = ConnectionPool(credentials: credentials, idleLimit: limits.forks * 4, logger: logger)
         operations = NodeOperations(settings: settings, limits: limits, pool: pool)
     }

@@ -214,9 +214,17 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        ("bastion", JumpAddress("bastion")), ("u@bastion:2200", JumpAddress("u@bastion:2200")), ("[::1]:22", JumpAddress("[::1]:22")),
-    ]) func jumpAddresses(text: String, parsed: JumpAddress?) { #expect(parsed != nil, "\(text)") }
+    @Test(
+        arguments: [
+            ("bastion", nil, "bastion", nil), ("u@bastion:2200", "u", "bastion", 2200), ("[::1]:22", nil, "::1", 22),
+            ("u@::1", "u", "::1", nil),
+        ] as [(String, String?, String, Int?)]) func jumpAddresses(text: String, user: String?, host: String, port: Int?) throws
+    {
+        let parsed = try #require(JumpAddress(text))
+        #expect(parsed.user == user)
+        #expect(parsed.host == host)
+        #expect(parsed.port == port)
+    }
 
     @Test(arguments: ["", "@h", "h:0", "h:99999", "h:x", "-oProxyCommand=x", "[::1", "u@"]) func badJumpAddresses(text: String) {
         #expect(JumpAddress(text) == nil)

@@ -68,6 +68,23 @@ import Testing
         #expect(reads.isEmpty)
     }
 
+    @Test @SSHLoop func onePartIsReadAheadAndAllFeedsFitTogether() async throws {
+        let reads = Mutex(0)
+        let feed = Feed(
+            { range throws(Failure) in
+                reads.withLock { $0 += 1 }
+                return [UInt8](repeating: 0, count: range.count)
+            }, end: 6 << 20, for: "a host")
+        try feed.begin(at: 1 << 20)
+        var sizes: [Int] = []
+        while let part = try await feed.part() {
+            sizes.append(part.count)
+            #expect(reads.withLock { $0 } <= sizes.count + 1)
+        }
+        #expect(sizes == [2 << 20, 2 << 20, 1 << 20])
+        #expect(2 * Feed.partBytes * Int64(Limits().forks) < 256 << 20, "forecache.service has 1 GiB for everything")
+    }
+
     @Test func theNextTryAfterABusyOneBeginsAgain() async throws {
         let flag = "/tmp/forecache-busy-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: flag) }  // it lies in /tmp

@@ -1,5 +1,7 @@
 import ForecacheModel
 import Foundation
+import Logging
+import Synchronization
 import Testing
 
 @testable import SSHFleet
@@ -148,12 +150,43 @@ import Testing
 
     @Test func anAcceptedKeyMayNotChange() async throws {
         let target = LoginTarget(name: "n", address: "h", port: 22, user: "u", timeoutSeconds: 1, hostKeyChecking: .acceptNew)
-        let credentials = Credentials(passphrase: nil, agent: nil)
+        let credentials = Credentials(passphrase: nil, agent: nil, logger: Logger(label: "test"))
         let (first, second) = (Wire.string("ssh-ed25519") + [1], Wire.string("ssh-ed25519") + [2])
-        try await credentials.check(target, key: first, KnownHosts(), files: [])
-        try await credentials.check(target, key: first, KnownHosts(), files: [])
-        let changed = try await failure { () throws(Failure) in try await credentials.check(target, key: second, KnownHosts(), files: []) }
+        try await credentials.check(target, key: first, files: [])
+        try await credentials.check(target, key: first, files: [])
+        let changed = try await failure { () throws(Failure) in try await credentials.check(target, key: second, files: []) }
         #expect(changed.context.contains("has CHANGED since this process first saw it"))
+    }
+
+    @Test func acceptedKeysAreWrittenDown() async throws {
+        try await SSHServer.run { server in
+            try Data("# nobody".utf8).write(to: URL(fileURLWithPath: server.path("known_hosts")))
+            let written = "# nobody\n[127.0.0.1]:\(server.port) \(try server.hostKey("ed25519"))\n"
+            let pool = makePool()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<6 { group.addTask { _ = try await pool.output(of: "true", on: server.host(checking: .acceptNew)) } }
+                try await group.waitForAll()
+            }
+            #expect(try server.text("known_hosts") == written)
+            // The next process knows it.
+            _ = try await makePool().output(of: "true", on: server.host(checking: .strict))
+            _ = try await makePool().output(of: "true", on: server.host(checking: .acceptNew))
+            #expect(try server.text("known_hosts") == written)
+        }
+    }
+
+    @Test(arguments: [("/tmp/forecache-nowhere/known_hosts", "No such file or directory"), ("/dev/null", "it is no regular file")])
+    func acceptedKeysThatNoFileCanTakeAreKeptInMemoryAndSaidOnce(file: String, reason: String) async throws {
+        let log = Log()
+        let credentials = Credentials(passphrase: nil, agent: nil, logger: Logger(label: "test", factory: { _ in log }))
+        let (first, second) = (Wire.string("ssh-ed25519") + [1], Wire.string("ssh-ed25519") + [2])
+        for address in ["h", "i"] {
+            let target = LoginTarget(name: "n", address: address, port: 22, user: "u", timeoutSeconds: 1, hostKeyChecking: .acceptNew)
+            try await credentials.check(target, key: first, files: [file])
+            let changed = try await failure { () throws(Failure) in try await credentials.check(target, key: second, files: [file]) }
+            #expect(changed.context.contains("has CHANGED since this process first saw it"))
+        }
+        #expect(log.warnings == ["\(file): \(reason)"])
     }
 
     @Test func aHostKnownByAnUnsupportedKeyAlone() async throws {
@@ -164,6 +197,30 @@ import Testing
             #expect(refused.kind == .permanent)
             #expect(refused.context.contains("libssh2 cannot check"))
         }
+    }
+}
+
+/// Keeps what warnings say.
+private final class Log: LogHandler {
+    private let kept = Mutex<[String]>([])
+    var warnings: [String] { kept.withLock { $0 } }
+
+    func log(event: LogEvent) {
+        guard event.level == .warning else { return }
+        kept.withLock { $0.append("\(event.metadata?["file"] ?? ""): \(event.metadata?["reason"] ?? "")") }
+    }
+
+    subscript(metadataKey _: String) -> Logger.Metadata.Value? {
+        get { nil }
+        set {}
+    }
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+    var logLevel: Logger.Level {
+        get { .trace }
+        set {}
     }
 }
 

@@ -93,10 +93,11 @@ final class SSHServer: Sendable {
 }
 
 /// A pool as `SSHFleet` has it.
-func makePool(passphrase: String? = nil, agent: String? = nil) -> ConnectionPool {
+func makePool(passphrase: String? = nil, agent: String? = nil, logger: Logger = Logger(label: "test")) -> ConnectionPool {
     ConnectionPool(
-        credentials: Credentials(passphrase: passphrase.map { Secret($0) }, agent: agent.map { Agent(socket: $0) }), idleLimit: 100,
-        logger: Logger(label: "test"))
+        credentials: Credentials(passphrase: passphrase.map { Secret($0) }, agent: agent.map { Agent(socket: $0) }, logger: logger),
+        idleLimit: 100,
+        logger: logger)
 }
 
 extension ConnectionPool {

@@ -47,6 +47,35 @@ def copy_falls_back_to_scp(site):
 
 
 @test
+def copy_from_a_peer_that_forbids_sftp(site):
+    succeeded(site.copy(site.peer_file(name="peer"), port=site.ssh.scp_port).end(), bytes=len(BODY), method="scp")
+    assert read(site.part()) == BODY
+    os.unlink(site.part())
+    # What still grows cannot be had by scp, what is whole can.
+    growing = site.peer_file(BODY[:1000], "growing.part")
+    event = failed(site.copy(site.root + "/final", peer_part=growing, port=site.ssh.scp_port).end(), "peer")
+    assert "use via: proxy" in event["detail"] and "No such file" in event["detail"], event
+    succeeded(site.copy(site.root + "/peer", peer_part=growing, port=site.ssh.scp_port).end(), method="scp")
+
+
+@test
+def copy_from_a_peer_that_lies(site):
+    for lie, words in (("longer", "longer than"), ("short status", "does not speak sftp"), ("short attributes", "does not speak sftp"),
+                       ("our lines", "")):
+        site.put_part(BODY[:5000])
+        event = failed(site.copy(f"/{lie}", port=site.ssh.lying_port).end(), "peer")
+        assert words in event["detail"] and read(site.part()) == BODY[:5000], (lie, event)
+
+
+@test
+def copy_with_an_sftp_that_says_much(site):
+    for says in ("yes 'some words' | head -c 100000 >&2", "printf 'no end of the line' >&2"):
+        tools = site.tools(without=["python3"], sftp=f"{says}; exit 3")
+        event = failed(site.copy(site.peer_file(), env={"PATH": tools}).end(), "peer")
+        assert "some words" in event["detail"] or "no end" in event["detail"], event
+
+
+@test
 def copy_follows_a_growing_file(site):
     growing, final = site.peer_file(b"", "growing file.part"), os.path.join(site.root, "final")
     run = site.copy(final, peer_part=growing)
@@ -142,11 +171,16 @@ def copy_refusals(site):
 
 @test
 def copy_wrong_length(site):
-    failed(site.copy(site.peer_file(BODY + bytes(1000))).end(), "too_long")
-    assert not os.path.exists(site.part())
+    # Another peer may have the right file: no failure is for good, and what is here stays unless it is too long itself.
+    site.put_part(BODY[:2000])
+    event = failed(site.copy(site.peer_file(BODY + bytes(1000))).end(), "peer")
+    assert "longer than" in event["detail"] and read(site.part()) == BODY[:2000], event
+    for more in ({"method": "scp"}, {"env": {"PATH": site.tools(without=["python3"])}}):
+        event = failed(site.copy(site.peer_file(BODY + bytes(1000), "peer"), **more).end(), "peer")
+        assert "longer than" in event["detail"] and not os.path.exists(site.part()), event
     # Twenty seconds at this rate, did nothing stop it at the image's size.
     began = time.monotonic()
-    failed(site.copy(site.peer_file(BODY + bytes(60_000_000)), rate_limit=3_000_000).end(), "too_long")
+    failed(site.copy(site.peer_file(BODY + bytes(60_000_000)), rate_limit=3_000_000).end(), "peer")
     assert time.monotonic() - began < 10
     failed(site.copy(site.peer_file(BODY[:1000])).end(), "truncated")
     assert read(site.part()) == BODY[:1000]

@@ -40,6 +40,8 @@ OWNER = 65534  # nobody: the copy user of these tests
 TOKEN = "gAAAAA-tok\"en\\with $(touch /tmp/forecache-owned) 'quotes'"
 NAME, OTHER = hashlib.sha1(b"an image").hexdigest(), hashlib.sha1(b"another").hexdigest()
 BODY = random.Random(7).randbytes(3_000_001)
+# For Site.tools: what the programs cut bytes out with, where the core utilities are BusyBox's.
+OF_BUSYBOX = {name: f'exec busybox {name} "$@"' for name in ("head", "tail", "dd")}
 TESTS = []
 
 
@@ -207,7 +209,7 @@ def succeeded(event, **members):
 
 
 class SSHServers:
-    """Three real sshd on loopback: one with the sftp subsystem, one without, and one whose sftp answers late."""
+    """Real sshd on loopback: with the sftp subsystem, without, with one that answers late or lies, and one that lets scp alone through."""
 
     def __init__(self, root):
         os.makedirs("/run/sshd", exist_ok=True)
@@ -216,11 +218,15 @@ class SSHServers:
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{root}/{name}"], check=True)
         self.identity, self.known_hosts = f"{root}/user", f"{root}/known_hosts"
         os.chown(self.identity, OWNER, OWNER)
-        late = os.path.join(os.path.dirname(os.path.abspath(__file__)), "slow_sftp_server.py")
+        late, lying = (f"Subsystem sftp {sys.executable} {HERE}/{name}_sftp_server.py\n" for name in ("slow", "lying"))
         self.port, self.bare_port = self._start(root, "Subsystem sftp internal-sftp\n"), self._start(root, "")
-        self.late_port = self._start(root, f"Subsystem sftp {sys.executable} {late}\n")
+        self.late_port, self.lying_port = self._start(root, late), self._start(root, lying)
+        # As Nova's migration wrapper does it.
+        write(f"{root}/wrapper", b'case $SSH_ORIGINAL_COMMAND in "scp "*) exec $SSH_ORIGINAL_COMMAND ;; esac\necho Forbidden >&2\nexit 1\n')
+        self.scp_port = self._start(root, f"Subsystem sftp internal-sftp\nForceCommand sh {root}/wrapper\n")
+        ports = (self.port, self.bare_port, self.late_port, self.lying_port, self.scp_port)
         key = " ".join(read(f"{root}/host.pub").decode().split()[:2])
-        write(self.known_hosts, "".join(f"[127.0.0.1]:{port} {key}\n" for port in (self.port, self.bare_port, self.late_port)).encode())
+        write(self.known_hosts, "".join(f"[127.0.0.1]:{port} {key}\n" for port in ports).encode())
         os.chmod(self.known_hosts, 0o644)
 
     def _start(self, root, more):

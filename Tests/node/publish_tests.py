@@ -1,9 +1,10 @@
 """publish: from a temporary to a base file, or not."""
 import hashlib
 import os
+import subprocess
 import time
 
-from harness import NAME, BODY, test, until, write, read, failed, succeeded
+from harness import NAME, BODY, OF_BUSYBOX, test, until, write, read, failed, succeeded
 
 
 @test
@@ -54,6 +55,23 @@ def publish_loses_the_race(site):
     run = site.publish(env={"PATH": tools})
     succeeded(run.end(), existing=True)
     assert read(site.base()) == b"nova" and site.left() == []
+
+
+@test
+def publish_proves_what_lies_beyond_four_gibibytes(site):
+    size, at = 5 << 30, (4 << 30) + 12345
+    keys = {"size": size, "proof_ranges": f"0+3,{at}+100000", "proof_digest": hashlib.sha256(bytes(3) + BODY[:100_000]).hexdigest()}
+    for env in (None, {"PATH": site.tools(**OF_BUSYBOX)}):
+        site.put_part(b"")
+        os.truncate(site.part(), size)
+        with open(site.part(), "r+b") as file:
+            file.seek(at)
+            file.write(BODY[:100_000])
+        # As a transfer leaves it: nobody here need read five gibibytes.
+        state = subprocess.run(["stat", "-c", "%i-%s-%y-%z", site.part()], capture_output=True, text=True, check=True).stdout
+        write(site.part()[:-4] + "sum", f"{''.join(state.split())} {site.image()['digest']}\n".encode())
+        succeeded(site.publish(env=env, **keys).end(), existing=False, bytes=size)
+        os.unlink(site.base())
 
 
 @test

@@ -2,7 +2,7 @@
 import base64
 import os
 
-from harness import NAME, BODY, OTHER, test, write, failed, succeeded
+from harness import NAME, BODY, OF_BUSYBOX, OTHER, test, write, failed, succeeded
 
 
 def parts(run):
@@ -31,6 +31,20 @@ def ranges_come_as_they_are(site):
     assert (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size)
     assert max(len(line) for line in run.raw) < 16384
     assert not os.path.exists(f"{site.cache}/.forecache"), "nothing is made"
+
+
+@test
+def ranges_beyond_four_gibibytes(site):
+    write(f"{site.cache}/{NAME}", b"")
+    os.truncate(f"{site.cache}/{NAME}", 5 << 30)
+    at = (4 << 30) + 12345
+    with open(f"{site.cache}/{NAME}", "r+b") as file:
+        file.seek(at)
+        file.write(BODY[:100_000])
+    for env in (None, {"PATH": site.tools(**OF_BUSYBOX)}):
+        run = site.start("read", env=env, cache_dir=site.cache, name=NAME, ranges=f"{at}+100000,{(5 << 30) - 2}+2")
+        assert succeeded(run.end())["bytes"] == 5 << 30
+        assert parts(run) == [(at, 100_000, BODY[:100_000]), ((5 << 30) - 2, 2, b"\0\0")]
 
 
 @test

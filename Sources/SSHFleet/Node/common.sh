@@ -38,7 +38,7 @@
 #   peer_identity           copy                absolute path of a private key, likewise
 #   peer_known_hosts        copy                absolute path of a known_hosts file, likewise
 #   peer_host_key_checking  copy                yes, accept-new or no; yes
-#   method                  copy                sftp (resumes; scp where the peer has no sftp) or scp; sftp
+#   method                  copy                sftp (resumes; scp where the peer has no sftp, or forbids it) or scp; sftp
 #   copy_user               copy publish survey the user that runs sftp, scp and qemu-img; nova
 #   container               copy publish survey run them in this container; empty = on the host
 #   container_cli           copy publish survey podman, docker or a path; podman
@@ -82,7 +82,8 @@
 #   http             any other answer; `status`              network          no connection, broken, or stalled
 #   untrusted        the server's certificate, or its CA bundle here
 #   too_long         more than size; temporary dropped       truncated        less than size; temporary kept
-#   peer             the peer refused or has no such file    digest_mismatch  `digest` found; temporary dropped
+#   peer             the peer refused, has no such file, or  digest_mismatch  `digest` found; temporary dropped
+#                    a longer one
 #   io               the file system, a symbolic link        interrupted      signal, or the end of standard input
 #   convert          qemu-img cannot, or made nonsense       killed           qemu-img ended by a signal or for lack of memory
 #
@@ -197,6 +198,11 @@ stop_progress() {
     [ -n "$ticker" ] || return 0
     kill "$ticker" 2>/dev/null
     wait "$ticker" 2>/dev/null
+}
+
+# $2 bytes of the file $3, from byte $1 on. tail would stop at 4 GiB where it is BusyBox's.
+bytes_of() {
+    dd if="$3" bs=64k skip="$1" count="$2" iflag=skip_bytes,count_bytes status=none 2>/dev/null
 }
 
 kind_of_text() {

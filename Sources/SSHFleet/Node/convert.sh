@@ -21,7 +21,7 @@ convert() {
     new_file "$raw"
     free=$(free_bytes .)
     report=$(as_copy_user sh -c "$qemu_program" forecache-convert "$p_cache_dir/.forecache" "$part" "$raw" "$p_convert_from" \
-        "$p_raw_size" "$((free - p_keep_free))" <&3 2>&1 3<&- 9>&- | { head -c 4000 && cat >/dev/null; })
+        "$p_raw_size" "$((free - p_keep_free))" <&3 2>&1 3<&- 9>&- | shorten)
     read_report
     case $said in
         *'=exit 0'*) ;;
@@ -129,5 +129,5 @@ if [ "$size" -gt "$room" ]; then
 fi
 [ "$needed" -le "$room" ] || { echo "=needs $needed"; exit 1; }
 run_qemu convert -f "$format" -O raw -S 4k "./$part" "./$raw" >/dev/null 2>&4
-echo "=exit $rc"
+printf "\n=exit %s\n" "$rc"
 '

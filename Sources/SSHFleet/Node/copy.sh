@@ -47,25 +47,24 @@ copy_worker() {
     [ "$have" -lt "$p_size" ] || done_transfer ",\"method\":\"$p_method\""
     start_digest
     run_copy
-    case $p_method:$text in
-        sftp:*'subsystem request failed'*)
+    case $p_method:$text$said in
+        sftp:*'subsystem request failed'* | sftp:*=no_sftp*)
             p_method=scp
             new_file "$part"
             started 0
             run_copy
+            [ -z "$p_peer_part" ] || text="the peer has scp alone, which cannot follow a file that grows; use via: proxy: $text"
             ;;
     esac
     bytes=$(stat -c %s "$part" 2>/dev/null) || die io "the temporary $part is gone"
-    case $said in *=long*) bytes=$((p_size + 1)) ;; esac
-    if [ "$bytes" -gt "$p_size" ]; then
-        rm -f "$part"
-        die too_long "the peer's file is longer than the $p_size bytes of the image"
-    fi
     [ "$bytes" -ne "$p_size" ] || done_transfer ",\"method\":\"$p_method\""
+    [ "$bytes" -lt "$p_size" ] || { rm -f "$part" && said='=long'; }
+    # A peer can write lines like ours on its standard error, but then ours come after it. Nothing that it says may end the host's own tries.
     case $said in
-        *=no_tool*) die no_tool "$p_method is not installed where $p_copy_user would run it" ;;
+        ' =no_tool') die no_tool "$p_method is not installed where $p_copy_user would run it" ;;
         *=enter*) die io "$p_copy_user cannot enter $p_cache_dir/.forecache" ;;
         *=stalled*) die network "no byte from $p_peer_address in $p_stall_timeout s after $bytes of $p_size bytes" ;;
+        *=long*) die peer "the peer's file is longer than the $p_size bytes of the image" ;;
         *=short*) die truncated "the peer's file has ${said##*=short } of $p_size bytes" ;;
         *'=exit 0'*) die truncated "the peer's file has $bytes of $p_size bytes" ;;
         *=exit*) ;;
@@ -92,7 +91,7 @@ run_copy() {
     [ -z "$p_peer_port" ] || set -- "$@" -o "Port=$p_peer_port"
     report=$(as_copy_user sh -c "$copy_program" forecache-copy "$p_cache_dir/.forecache" "$part" "$p_size" "$p_peer_path" "$p_peer_part" \
         "$p_stall_timeout" "$p_rate_limit" "$p_method" "${p_peer_user:+$p_peer_user@}" "$p_peer_address" "$follower" "$@" \
-        <&3 2>&1 3<&- 9>&- | { head -c 4000 && cat >/dev/null; })
+        <&3 2>&1 3<&- 9>&- | shorten)
     read_report
 }
 
@@ -157,5 +156,5 @@ wait "$copier"
 rc=$?
 kill "$input" "$stalled"
 wait
-echo "=exit $rc"
+printf "\n=exit %s\n" "$rc"
 '

@@ -45,5 +45,5 @@ prove() {
 }
 
 proof_bytes() {
-    tail -c "+$(($1 + 1))" "$part" 2>/dev/null | head -c "$2"
+    bytes_of "$1" "$2" "$part"
 }

@@ -36,7 +36,7 @@ check_range() {
 send_range() {
     printf '{"event":"range","offset":%s,"bytes":%s}\n' "$1" "$2"
     # 64 columns or 76: a line of the report is some thousand either way.
-    tail -c "+$(($1 + 1))" /proc/self/fd/5 2>/dev/null | head -c "$2" | base64 | awk '
+    bytes_of "$1" "$2" /proc/self/fd/5 | base64 | awk '
         { text = text $0 }
         NR % 150 == 0 { printf "{\"event\":\"data\",\"data\":\"%s\"}\n", text; text = "" }
         END { if (text != "") printf "{\"event\":\"data\",\"data\":\"%s\"}\n", text }'

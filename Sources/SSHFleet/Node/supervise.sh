@@ -76,6 +76,11 @@ start_progress() {
     ticker=$!
 }
 
+# The first 4000 bytes of what comes, and the last: what we ourselves have to say stands at the end. (Not head: BusyBox's takes more than it gives.)
+shorten() {
+    dd bs=4000 count=1 iflag=fullblock status=none && tail -c 400
+}
+
 # Takes `report` apart into status, curl (exit code), range, rate (bytes a second), said (our other lines) and text (foreign lines).
 # shellcheck disable=SC2034
 read_report() {

@@ -59,7 +59,8 @@ take() {
     while [ "$taken" -lt "$1" ]; do
         piece=$((p_rate_limit / 4 + 1))
         [ "$piece" -le $(($1 - taken)) ] || piece=$(($1 - taken))
-        head -c "$piece" >>"$part" || return 1
+        # Not head: BusyBox's takes more out of the pipe than it writes. Small blocks, so that slow bytes are written as they come.
+        dd bs=64k count="$piece" iflag=count_bytes,fullblock status=none >>"$part" || return 1
         taken=$((taken + piece))
         [ $(($(stat -c %s "$part") - before)) -ge "$taken" ] || return 0
         wait_until $((first_taken + taken * 100 / p_rate_limit))
