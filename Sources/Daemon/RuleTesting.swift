@@ -4,7 +4,7 @@ import Inventory
 import Rules
 public import StrictYAML
 
-/// `rules test`: the `*.test.yaml` (or `.yml`) files of an operator, read with what they name, and run.
+/// `rules test`: the `*.test.yaml` files of an operator, read with what they name, and run.
 public struct RuleTesting: Sendable {
     private let configuration: Configuration
     private let files: OperatorFiles
@@ -32,7 +32,7 @@ public struct RuleTesting: Sendable {
             problems.add(contentsOf: found)
         }
         guard problems.isEmpty else { throw .invalid(Problems(Array(Set(problems.list)))) }
-        guard !suites.isEmpty else { throw .usage("no *.test.yaml or *.test.yml file in \(paths.joined(separator: ", "))") }
+        guard !suites.isEmpty else { throw .usage("no *.test.yaml file in \(paths.joined(separator: ", "))") }
         let results = suites.map { suite in
             (suite, suite.file.tests.filter { filter?.admits($0) ?? true }.map { $0.run(suite.rules, fleet: suite.fleet) })
         }
@@ -94,14 +94,7 @@ public struct RuleTesting: Sendable {
     }
 
     /// One spelling for one file, so that its rules are told apart by place.
-    private func path(_ path: String, from directory: String) -> String {
-        var parts: [Substring] = []
-        let whole = files.absolute(path, from: directory)
-        for part in whole.split(separator: "/") where part != "." {
-            if part == "..", let last = parts.last, last != ".." { parts.removeLast() } else { parts.append(part) }
-        }
-        return (whole.hasPrefix("/") ? "/" : "") + parts.joined(separator: "/")
-    }
+    private func path(_ path: String, from directory: String) -> String { files.plain(files.absolute(path, from: directory)) }
 }
 
 /// `rules test --output json`.

@@ -12,14 +12,24 @@ public struct Setup: Sendable {
     public var policy: Policy
     public var rules: RuleSet { policy.rules }
     public var fleet: Fleet { policy.fleet }
-    /// Worth telling once, but nothing to stop for.
-    public var notices: Problems
+    /// All that the inventory has, selected or not.
+    public let inventory: Fleet
+    public var notices: Notices
     /// What the call asked for; empty means all. `fleet` is cut down to it already.
     public var selection: Selection
     /// What the call said: to read it all again.
     let options: Options
     /// Which files it was read from.
     let files: FilesRead
+
+    /// Worth telling once, but nothing to stop for.
+    public struct Notices: Sendable {
+        public var onRules = Problems()
+        /// On the inventory; where only the ledger is looked at, every problem as well.
+        public var others = Problems()
+
+        public var list: [Problem] { onRules.list + others.list }
+    }
 
     public struct Selection: Hashable, Sendable {
         public var sites: [SiteName] = []
@@ -61,18 +71,19 @@ public struct Setup: Sendable {
         let isConfigured = problems.isEmpty
         if !options.inventory.isEmpty { configuration.inventory = options.inventory.map { files.absolute($0, from: ".") } }
         if let network = options.peerNetwork { configuration.peer.network = network }
-        var notices = Problems()
-        let rules = readRules(configuration.rules, files, &problems, &notices)
+        var notices = Notices()
+        let rules = readRules(configuration.rules, files, &problems, &notices.onRules)
+        let before = problems.list.count
         let reading = readInventory(configuration, hasAllSites: options.inventory.isEmpty, files, &problems)
         // An inventory with problems may lack what rules rightly name.
-        let lacking = RuleLint.problems(in: rules, fleet: reading.flatMap { $0.problems.isEmpty ? $0.fleet : nil })
+        let lacking = RuleLint.problems(in: rules, fleet: problems.list.count == before ? reading?.fleet : nil)
         let isLackingWrong = options.inventory.isEmpty || options.lintsRules
         if isLackingWrong { problems.add(contentsOf: lacking) }
         guard problems.isEmpty || (options.looksAtLedgerOnly && isConfigured) else { throw .invalid(problems) }
         let whole = problems.isEmpty ? reading?.fleet ?? Fleet(sites: []) : Fleet(sites: [])
-        if let reading { notices.add(contentsOf: reading.notices) }
-        notices.add(contentsOf: problems)
-        if !isLackingWrong { notices.add(contentsOf: lacking) }
+        if let reading { notices.others.add(contentsOf: reading.notices) }
+        notices.others.add(contentsOf: problems)
+        if !isLackingWrong { notices.onRules.add(contentsOf: lacking) }
         let selection = try selection(options, from: whole)
         let defaults = PlanningDefaults(
             forks: configuration.limits.forksPerSite, relayForks: configuration.limits.relayForksPerSite, ttl: configuration.ttl,
@@ -80,7 +91,7 @@ public struct Setup: Sendable {
         return Setup(
             configuration: configuration,
             policy: Policy(rules: rules, fleet: whole.filtered(sites: selection.sites, roles: selection.roles), defaults: defaults),
-            notices: notices, selection: selection, options: options, files: journal)
+            inventory: whole, notices: notices, selection: selection, options: options, files: journal)
     }
 
     /// The rules of these files and directories, for `rules lint`, with all their problems, and what is worth telling.
@@ -119,8 +130,14 @@ public struct Setup: Sendable {
         _ paths: [String], _ files: OperatorFiles, _ problems: inout Problems, _ notices: inout Problems
     ) -> RuleSet {
         let texts = paths.flatMap { files.texts(at: $0, where: RuleFileName.isOfRules, &problems) }
-        for directory in paths.flatMap(files.directories(in:)) {
-            notices.add(Place(file: directory), "not read: rule files lie in the directory that is named, not below it; name this one, too")
+        let named = Set(paths.map(files.plain))
+        for path in paths.flatMap(files.contents) where !named.contains(files.plain(path)) {
+            if files.isDirectory(path) {
+                notices.add(Place(file: path), "not read: rule files lie in the directory that is named, not below it; name this one, too")
+            } else if RuleFileName.isMisspelt(path) {
+                notices.add(
+                    Place(file: path), "not read: the names of rule files end in .yaml; rename it, or name it, where it holds rules")
+            }
         }
         let (rules, found) = RuleSet.parse(texts)
         problems.add(contentsOf: found)

@@ -35,6 +35,7 @@ public final class EngineCounters: Sendable {
     func subscribed(_ isSubscribed: Bool) { state.withLock { $0.counters.isSubscribed = isSubscribed } }
 
     func resynced() { state.withLock { $0.counters.resyncedAt = now() } }
+    func resyncs(every seconds: Int) { state.withLock { $0.counters.resyncSeconds = seconds } }
 
     func received(_ what: StatusCounters.Received, at moment: Date) {
         state.withLock {

@@ -1,6 +1,9 @@
 public import ForecacheModel
 import Synchronization
 
+/// Told true where somebody has to stand in a line, and false once the wait is over, however it ended.
+public typealias InLine = @Sendable (Bool) async -> Void
+
 /// How many hosts work at once (Ansible's word): waiters are served higher priority first, then in order of arrival, and a cancelled waiter leaves the line.
 public final class Forks: Sendable {
     private struct State {
@@ -19,10 +22,9 @@ public final class Forks: Sendable {
 
     public init(_ count: Int) { state = Mutex(State(free: max(1, count))) }
 
-    /// Runs `body` in one of the forks. `inLine` is told true where none is free, and false once the wait is over, however it ended. Throws `.cancelled` where the
-    /// task is cancelled while it waits.
+    /// Runs `body` in one of the forks. Throws `.cancelled` where the task is cancelled while it waits.
     public func run<Result: Sendable>(
-        priority: Int = 50, inLine: @Sendable (Bool) async -> Void = { _ in }, _ body: @Sendable () async throws(Failure) -> Result
+        priority: Int = 50, inLine: InLine = { _ in }, _ body: @Sendable () async throws(Failure) -> Result
     ) async throws(Failure) -> Result {
         if Task.isCancelled || !state.withLock({ $0.takeFree() }) {
             await inLine(true)

@@ -16,6 +16,8 @@ public actor ImageInspection {
     private static let mostVerdicts = 20_000
 
     private let catalog: any ImageCatalog
+    /// Each holds up to 4 MiB.
+    private let looks = Forks(Limits().imagesAtOnce)
     private var findings: [Subject: Finding] = [:]
 
     /// Nil where signatures are not asked for.
@@ -26,37 +28,24 @@ public actor ImageInspection {
         self.signatures = signatures
     }
 
-    public enum Finding: Hashable, Sendable {
+    private enum Finding: Hashable, Sendable {
         case safe(InspectedImage)
         /// Why the image must not be handed to Nova.
         case refused(String)
     }
 
     /// The plan with what was found put into it: sizes for conversions, the proof that hosts are held to, or the refusal of every transfer, also where Glance
-    /// will not give the bytes. Throws where another try may get them.
-    public func inspected(_ plan: Plan) async throws(Failure) -> Plan {
-        try await judged(plan) { () async throws(Failure) in
-            switch try await finding(on: plan.image) {
-            case .safe(let image): plan.inspected(image)
-            case .refused(let reason): plan.refusing("image \(plan.image.id) is refused: \(reason)")
-            }
-        }
-    }
-
-    /// The plan where a signature vouches for the image or none is asked for, else the refusal of every transfer. `inLine`: as `Forks` has it; an image that is to be
-    /// read as a whole for that waits for others.
-    public func signed(_ plan: Plan, inLine: @escaping @Sendable (Bool) async -> Void = { _ in }) async throws(Failure) -> Plan {
-        try await judged(plan) { () async throws(Failure) in
-            guard let refusal = try await signatures?.refusal(of: plan.image, inLine: inLine) else { return plan }
-            return plan.refusing("image \(plan.image.id) is refused: \(refusal)")
-        }
-    }
-
-    /// What moves no bytes needs no judgement.
-    private func judged(_ plan: Plan, _ verdict: () async throws(Failure) -> Plan) async throws(Failure) -> Plan {
+    /// will not give the bytes. Throws where another try may get them. An image that is to be read as a whole for its signature waits for others.
+    public func inspected(_ plan: Plan, inLine: @escaping InLine = { _ in }) async throws(Failure) -> Plan {
         guard plan.movesBytes else { return plan }
         do throws(Failure) {
-            return try await verdict()
+            switch try await finding(on: plan.image) {
+            case .safe(let image):
+                let plan = plan.inspected(image)
+                guard plan.movesBytes, let refusal = try await signatures?.refusal(of: plan.image, inLine: inLine) else { return plan }
+                return plan.refusing("image \(plan.image.id) is refused: \(refusal)")
+            case .refused(let reason): return plan.refusing("image \(plan.image.id) is refused: \(reason)")
+            }
         } catch  where error.kind == .permanent {
             return plan.refusing(error.description)
         } catch {
@@ -64,10 +53,10 @@ public actor ImageInspection {
         }
     }
 
-    public func finding(on image: ImageFacts) async throws(Failure) -> Finding {
+    private func finding(on image: ImageFacts) async throws(Failure) -> Finding {
         let subject = Subject(digest: image.digest, format: image.diskFormat, bytes: image.sizeBytes ?? 0)
         if let known = findings[subject] { return known }
-        let finding = try await inspect(image)
+        let finding = try await looks.run { () async throws(Failure) in try await inspect(image) }
         if findings.count >= Self.mostVerdicts { findings = [:] }
         // Without a digest nobody knows whether the bytes are still the same.
         if image.digest != nil { findings[subject] = finding }

@@ -29,9 +29,8 @@ public struct NovaCaching<C: Clock>: Sendable where C.Instant == WallInstant {
     }
 
     /// One outcome a step; `settle` is awaited with each as soon as it is known. `wanted`: all hosts that are to have the image, whatever their steps say.
-    /// `inLine`: as `Forks` has it, for the aggregate's line.
     func cache(
-        _ site: SitePlan, of image: ImageFacts, wanted: Set<HostName>, fleet: Fleet, inLine: @Sendable (Bool) async -> Void = { _ in },
+        _ site: SitePlan, of image: ImageFacts, wanted: Set<HostName>, fleet: Fleet, inLine: InLine = { _ in },
         settle: @escaping @Sendable (Outcome) async -> Void
     ) async -> [Outcome] {
         let ledger = Verdicts(site: site, image: image.id, began: clock.now.date, settle: settle)

@@ -62,10 +62,11 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         return await withTaskGroup(of: [Outcome].self) { group in
             for site in sites {
                 group.addTask {
+                    let inLine: InLine = { await turns.stands($0) }
                     let outcomes =
                         site.via == .novaAPI
-                        ? await throughNova(site, of: plan, fleet: fleet, turns, listener)
-                        : await inTurn(site, of: plan.image, beside: resting, fleet: fleet, turns, listener)
+                        ? await throughNova(site, of: plan, fleet: fleet, inLine, listener)
+                        : await inTurn(site, of: plan.image, beside: resting, fleet: fleet, inLine, listener)
                     await turns.ended()
                     return outcomes
                 }
@@ -76,12 +77,11 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
 
     /// What Nova is to do is one request for all hosts of the site; it has bounds of its own.
     private func throughNova(
-        _ site: SitePlan, of plan: Plan, fleet: Fleet, _ turns: SiteTurns, _ listener: Listener
+        _ site: SitePlan, of plan: Plan, fleet: Fleet, _ inLine: @escaping InLine, _ listener: Listener
     ) async -> [Outcome] {
         for step in site.steps { listener.report(.started(image: plan.image.id, host: step.host)) }
         if let nova {
-            return await nova.cache(
-                site, of: plan.image, wanted: plan.wanted, fleet: fleet, inLine: { await turns.stands($0) }, settle: listener.ended)
+            return await nova.cache(site, of: plan.image, wanted: plan.wanted, fleet: fleet, inLine: inLine, settle: listener.ended)
         }
         let deaf = site.steps.map {
             StepWork(image: plan.image, site: site, step: $0, fleet: fleet)
@@ -93,12 +93,12 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
 
     /// An image whose bytes go to the site waits for its turn there, higher priority first; touches move nothing and wait for nobody.
     private func inTurn(
-        _ site: SitePlan, of image: ImageFacts, beside resting: [Outcome], fleet: Fleet, _ turns: SiteTurns, _ listener: Listener
+        _ site: SitePlan, of image: ImageFacts, beside resting: [Outcome], fleet: Fleet, _ inLine: @escaping InLine, _ listener: Listener
     ) async -> [Outcome] {
         guard site.movesBytes else { return await execute(site, of: image, beside: resting, fleet: fleet, listener) }
         do throws(Failure) {
             let line = await images.forks(of: site.site, count: imagesPerSite)
-            return try await line.run(priority: site.priority, inLine: { await turns.stands($0) }) { () async throws(Failure) in
+            return try await line.run(priority: site.priority, inLine: inLine) { () async throws(Failure) in
                 await execute(site, of: image, beside: resting, fleet: fleet, listener)
             }
         } catch {
@@ -224,11 +224,11 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
         return try await settle(work, request, transfer, from: "glance", on: host)
     }
 
-    /// Bytes from Glance, which the host asks for itself or gets through the controller; nil where the site's window closed first. `inLine` is told true where
-    /// others of the site come first, and false once it is this one's turn.
+    /// Bytes from Glance, which the host asks for itself or gets through the controller; nil where the site's window closed first. Where the site has a rate limit, others
+    /// may come first.
     func download(
         _ work: StepWork, _ request: BaseFileRequest, on host: Host, progress: @escaping Progress,
-        inLine: @escaping @Sendable (Bool) async -> Void = { _ in }
+        inLine: @escaping InLine = { _ in }
     ) async throws(Failure) -> Transfer? {
         try await work.site.deliver.window.whileOpen(clock) { () async throws(Failure) in
             try await limited(work, inLine) { () async throws(Failure) in
@@ -261,7 +261,7 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
 
     /// Whoever holds this line waits for nothing else, so that two lines can never wait for each other.
     private func limited<Result: Sendable>(
-        _ work: StepWork, _ inLine: @escaping @Sendable (Bool) async -> Void, _ body: @escaping @Sendable () async throws(Failure) -> Result
+        _ work: StepWork, _ inLine: @escaping InLine, _ body: @escaping @Sendable () async throws(Failure) -> Result
     ) async throws(Failure) -> Result {
         guard work.site.deliver.rateLimit != nil else { return try await body() }
         return try await downloads.forks(of: work.site.site, count: 1).run(priority: work.step.priority, inLine: inLine, body)
@@ -328,7 +328,7 @@ private actor Arrivals {
         for waiter in waiting.removeValue(forKey: outcome.host) ?? [] { waiter.resume(returning: outcome.hasBytes) }
     }
 
-    /// Whether it has no bytes because the site's window closed first.
+    /// Whether it has no bytes yet, and nothing failed.
     func waits(_ host: HostName) -> Bool { settled[host]?.againAt != nil }
 
     /// Every step settles, cancelled ones too, so nobody waits for ever.

@@ -42,8 +42,9 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     public enum End: Hashable, Sendable {
         /// Nothing is left to do until something changes.
         case settled
-        /// Something failed that another round may mend; soon, or, where every failure is permanent, once somebody had time to act.
-        case again(reason: String, isPermanent: Bool)
+        /// Something failed that another round may mend; soon, or, where every failure is permanent, once somebody had time to act. `latest`: nil, or when it is tried
+        /// again at the latest, since others wait for that.
+        case again(reason: String, isPermanent: Bool, latest: Date? = nil)
         /// Nothing failed, but bytes wait: for a site's window, which opens then, or for those that are on their way to the site.
         case waiting(until: Date, reason: String)
         /// We were told to stop in the middle.
@@ -60,12 +61,18 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
 
     public func reconcile(_ id: ImageID, cause: WorkCause, reached: @escaping @Sendable (Stage) async -> Void = { _ in }) async -> End {
         do throws(Failure) {
-            let policy = policy.value
-            let draft = try await looks.run { () async throws(Failure) in try await look(at: id, policy, cause) }
-            guard let draft else { return .settled }
-            let plan = try await plan(draft, policy.fleet, cause, reached)
-            let outcomes = try await execute(plan, policy.fleet, reached)
-            return end(after: outcomes)
+            while true {
+                let (policy, began) = (policy.value, clock.now)
+                guard let draft = try await looks.run({ () async throws(Failure) in try await look(at: id, policy, cause) }) else {
+                    return .settled
+                }
+                let plan = try await inspection.inspected(draft.plan) { await reached(.waits($0)) }
+                // An image that was read as a whole for its signature has taken its time, and is known now.
+                if plan.movesBytes, began.duration(to: clock.now) > Self.lookLasts { continue }
+                try check(plan, policy.fleet, draft.observed)
+                log(draft.decision, plan, cause)
+                return end(after: try await execute(plan, policy.fleet, reached))
+            }
         } catch {
             if error.kind == .cancelled { return .stopped }
             logger.warning("reconcile failed", metadata: ["image": "\(id)", "reason": "\(error)"])
@@ -73,7 +80,10 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         }
     }
 
-    /// A plan whose image may have to be read as a whole before anybody gets it.
+    /// What was seen longer ago is no ground to act on.
+    private static var lookLasts: Duration { .seconds(300) }
+
+    /// A plan whose image nobody has looked into yet.
     private struct Draft {
         let decision: Decision
         let observed: [HostName: HostObservation]
@@ -100,20 +110,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         // What is said of some sites is no word on the others; what changed about the image comes as an event or with the next resync. Before anything that can
         // fail: `status` tells what is wanted, and what no rule wants any longer is not touched any longer.
         if cause != .refresh { try await ledger.record(decision, ttlSeconds: plan.ttlByHost, at: clock.now.date) }
-        return Draft(decision: decision, observed: observed, plan: try await inspection.inspected(plan))
-    }
-
-    private func plan(
-        _ draft: Draft, _ fleet: Fleet, _ cause: WorkCause, _ reached: @escaping @Sendable (Stage) async -> Void
-    ) async throws(Failure) -> Plan {
-        let plan = try await inspection.signed(draft.plan) { await reached(.waits($0)) }
-        for refusal in plan.refusals {
-            let image: Logger.Metadata = ["image": "\(plan.image.id)", "name": "\(plan.image.name.printable)"]
-            logger.warning("refused", metadata: image.merging(["reason": "\(refusal)"]) { $1 })
-        }
-        try check(plan, fleet, draft.observed)
-        log(draft.decision, plan, cause)
-        return plan
+        return Draft(decision: decision, observed: observed, plan: plan)
     }
 
     /// A newer image puts an older one out of the newest few, and one that goes lets it in again: those are looked at next.
@@ -212,7 +209,10 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         let failed = outcomes.filter { $0.kind == .failed }
         guard let first = failed.first else { return rest(after: outcomes) }
         let reason = "\(failed.count) of \(outcomes.count) hosts failed, first \(first.host): \(first.reason ?? "no reason given")"
-        return .again(reason: reason, isPermanent: failed.allSatisfy { $0.failure == .permanent })
+        // Whoever waits is not to wait for the back-off of others, nor are those tried again without rest.
+        let rested = clock.now.date.addingTimeInterval(PlacementRecord.longestRetrySeconds)
+        let latest = outcomes.compactMap(\.againAt).min().map { max($0, rested) }
+        return .again(reason: reason, isPermanent: failed.allSatisfy { $0.failure == .permanent }, latest: latest)
     }
 
     private func rest(after outcomes: [Outcome]) -> End {
@@ -223,6 +223,10 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     }
 
     private func log(_ decision: Decision, _ plan: Plan, _ cause: WorkCause) {
+        for refusal in plan.refusals {
+            let image: Logger.Metadata = ["image": "\(plan.image.id)", "name": "\(plan.image.name.printable)"]
+            logger.warning("refused", metadata: image.merging(["reason": "\(refusal)"]) { $1 })
+        }
         let metadata: Logger.Metadata = [
             "image": "\(decision.image.id)", "name": "\(decision.image.name.printable)", "cause": "\(cause.rawValue)",
             "rules": "\(Set(decision.placements.map(\.rule)).sorted().joined(separator: ","))",

@@ -32,6 +32,7 @@ public actor Resync<C: Clock> where C.Instant == WallInstant {
         self.clock = clock
         self.logger = logger
         self.workWakeup = workWakeup
+        counters.resyncs(every: intervalSeconds)
     }
 
     /// Runs until cancelled.

@@ -38,10 +38,10 @@ public actor SignatureCheck {
         self.logger = logger
     }
 
-    /// Why the image must not be handed to Nova; nil for one that is signed. Throws where Glance or the certificates cannot be asked. `inLine`: as `Forks` has it,
-    /// where the image is to be read and others are being read.
+    /// Why the image must not be handed to Nova; nil for one that is signed. Throws where Glance or the certificates cannot be asked. An image that is to be read as a
+    /// whole waits while two others are.
     public func refusal(
-        of image: ImageFacts, inLine: @escaping @Sendable (Bool) async -> Void = { _ in }
+        of image: ImageFacts, inLine: @escaping InLine = { _ in }
     ) async throws(Failure) -> String? {
         let signature: ImageSignature
         do throws(SignatureRefusal) { signature = try ImageSignature(properties: image.properties) } catch { return error.description }
@@ -65,7 +65,7 @@ public actor SignatureCheck {
 
     /// Nil where the bytes are not those that Glance's digest is of.
     private func digest(
-        _ algorithm: DigestAlgorithm, of id: ImageID, bytes: Int64, known: Digest, _ inLine: @escaping @Sendable (Bool) async -> Void
+        _ algorithm: DigestAlgorithm, of id: ImageID, bytes: Int64, known: Digest, _ inLine: @escaping InLine
     ) async throws(Failure) -> Digest? {
         if known.algorithm == algorithm { return known }
         if let made = digests[Subject(digest: known, algorithm: algorithm)] { return made }

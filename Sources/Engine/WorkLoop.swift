@@ -184,8 +184,9 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         case .settled:
             settled.append(round)
             return try await finishSettled()
-        case .again(let reason, let isPermanent):
-            let wait = isPermanent ? Double(limits.backoffMaxSeconds) : backoff(after: row.attempts)
+        case .again(let reason, let isPermanent, let latest):
+            let rest = isPermanent ? Double(limits.backoffMaxSeconds) : backoff(after: row.attempts)
+            let wait = min(rest, latest?.timeIntervalSince(clock.now.date) ?? rest)
             logger.notice(
                 "tried again later",
                 metadata: ["image": "\(row.image)", "in_seconds": "\(Int(wait))", "attempt": "\(row.attempts + 1)", "reason": "\(reason)"])

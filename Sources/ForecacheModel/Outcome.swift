@@ -33,7 +33,7 @@ public struct Outcome: Hashable, Sendable, Codable {
     public var failure: Failure.Kind?
     /// The controller's clock when the base file's age was 0; nil unless `cached` or `existing`.
     public var touchedAt: Date?
-    /// When it is tried again: set where bytes wait for the site's window.
+    /// When it is tried again: set where bytes wait for the site's window, or are on their way to the site.
     public var againAt: Date?
 
     public init(

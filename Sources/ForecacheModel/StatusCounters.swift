@@ -18,6 +18,8 @@ public struct StatusCounters: Hashable, Sendable, Codable {
     public var lastEventAt: Date?
     /// The end of the last resync that succeeded; the service's start until there is one.
     public var resyncedAt: Date?
+    /// From the end of one resync to the next.
+    public var resyncSeconds: Int?
     public var received: [Received: Int] = [:]
     public var outcomes: [OutcomeKind: Int] = [:]
     /// Bytes that fetches and copies moved.

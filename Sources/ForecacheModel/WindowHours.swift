@@ -5,11 +5,16 @@ import FoundationInternationalization
 /// What a window means on a calendar: it is open while the clock on the wall of its place shows a time from `opensAt` to before `closesAt`, whatever the day.
 /// So in the night that skips an hour a window inside that hour does not open, and in the night that has an hour twice it opens in both.
 extension Window {
-    /// Whether the zone is UTC or a place of the time zone database; whoever reads a window from an operator's file refuses it else. Short names are none:
-    /// `BST` would be Dhaka's time.
+    /// Whether the time zone database has the zone; whoever reads a window from an operator's file refuses it else. The library knows more names of three letters than
+    /// the database has, and means other places than most: `BST` would be Dhaka's time.
     public var isKnown: Bool {
-        ["UTC", "GMT"].contains(timeZone) || (timeZone.contains("/") && TimeZone(identifier: timeZone) != nil)
+        Self.shortZones.contains(timeZone)
+            || (timeZone.utf8.count > 3 && !timeZone.hasPrefix("GMT") && TimeZone(identifier: timeZone) != nil)
     }
+
+    private static let shortZones: Set = [
+        "UTC", "GMT", "UCT", "CET", "EET", "MET", "WET", "EST", "HST", "MST", "PRC", "ROC", "ROK",
+    ]
 
     public func isOpen(at moment: Date) -> Bool { isOpen(at: moment, zone) }
 

@@ -8,8 +8,8 @@ import Synchronization
 public final class MemoryLedger: Ledger {
     private let state: Mutex<MemoryLedgerState>
 
-    public init(refresh: RefreshSchedule = RefreshSchedule(), limits: Limits = Limits()) {
-        state = Mutex(MemoryLedgerState(refresh: refresh, longestBackoffSeconds: limits.longestBackoffSeconds))
+    public init(refresh: RefreshSchedule = RefreshSchedule()) {
+        state = Mutex(MemoryLedgerState(refresh: refresh, longestBackoffSeconds: Limits().longestBackoffSeconds))
     }
 
     // MARK: - Work

@@ -9,11 +9,12 @@ extension CloudSettings {
         let folders = searchFolders(environment)
         let usual = folders.flatMap { folder in ["clouds.yaml", "clouds.yml", "clouds.json"].map { folder + $0 } }
         let names = environment.filled("OS_CLIENT_CONFIG_FILE").map { [$0] } ?? usual
-        guard let (path, root) = try firstFile(names, readFile) else {
+        let (found, unread) = try firstFile(names, readFile)
+        guard let (path, root) = found else {
+            if let unread { throw unread }
             let what = "no clouds.yaml for cloud '\(cloud)'; looked for \(names.joined(separator: ", "))"
             throw Failure(.permanent, "\(what); write one, or name it by OS_CLIENT_CONFIG_FILE")
         }
-        let source = "cloud '\(cloud)' of \(path)"
         let entries = root.child("clouds")
         guard var entry = entries?.child(cloud) else {
             let known = entries?.keys.sorted() ?? []
@@ -21,10 +22,12 @@ extension CloudSettings {
             let near = Nearest.word(to: cloud, among: known).map { "; did you mean '\($0)'?" } ?? has
             throw Failure(.permanent, "\(path) has no cloud '\(cloud)'\(near)")
         }
-        let secureNames = environment.filled("OS_CLIENT_SECURE_FILE").map { [$0] } ?? folders.map { $0 + "secure.yaml" }
-        if let (_, secure) = try firstFile(secureNames, readFile), let over = secure.child("clouds")?.child(cloud) {
-            entry = entry.overlaid(with: over)
-        }
+        let secureName = environment.filled("OS_CLIENT_SECURE_FILE")
+        let (secure, unreadSecure) = try firstFile(secureName.map { [$0] } ?? folders.map { $0 + "secure.yaml" }, readFile)
+        if secureName != nil, let unreadSecure { throw unreadSecure }
+        if let over = secure?.root.child("clouds")?.child(cloud) { entry = entry.overlaid(with: over) }
+        // What is missing may stand there.
+        let source = "cloud '\(cloud)' of \(path)\(unreadSecure.map { " (\($0))" } ?? "")"
         var reader = CloudEntryReader(home: environment.filled("HOME"), entry: entry)
         let settings = reader.settings(source: source)
         guard reader.problems.isEmpty else { throw Failure(.permanent, "\(path) is not valid", cause: reader.problems.description) }
@@ -38,18 +41,25 @@ extension CloudSettings {
         return ["./"] + (user.map { [$0 + "/openstack/"] } ?? []) + ["/etc/openstack/"]
     }
 
+    /// As openstacksdk does, a file that cannot be read is passed over: the next may do. `unread`: why the first of these could not be.
     private static func firstFile(
         _ names: [String], _ readFile: (String) throws(Failure) -> String?
-    ) throws(Failure) -> (path: String, root: Value)? {
+    ) throws(Failure) -> (found: (path: String, root: Value)?, unread: Failure?) {
+        var unread: Failure?
         for path in names {
-            guard let text = try readFile(path) else { continue }
+            let text: String?
+            do throws(Failure) { text = try readFile(path) } catch {
+                unread = unread ?? error
+                continue
+            }
+            guard let text else { continue }
             var problems = Problems()
             guard let root = Value.parse(text, file: path, problems: &problems) else {
                 throw Failure(.permanent, "\(path) is not valid", cause: problems.description)
             }
-            return (path, root)
+            return ((path, root), unread)
         }
-        return nil
+        return (nil, unread)
     }
 }
 
@@ -65,13 +75,9 @@ private struct CloudEntryReader {
         let auth = entry.child("auth")
         for key in CloudSettings.authKeys {
             // Both places are read, as openstacksdk does; `auth` wins.
-            if let value = (auth?.child(key) ?? entry.child(key))?.string("'\(key)'", mayBeEmpty: true, &problems) {
-                settings.values[key] = value
-            }
+            settings.values[key] = text(key, in: auth) ?? text(key, in: entry)
         }
-        for key in CloudSettings.cloudKeys {
-            if let value = entry.child(key)?.string("'\(key)'", mayBeEmpty: true, &problems) { settings.values[key] = value }
-        }
+        for key in CloudSettings.cloudKeys { settings.values[key] = text(key, in: entry) }
         readOtherSpellings(&settings)
         for key in ["cacert", "cert", "key"] {
             if let path = settings.values[key], path.hasPrefix("~/"), let home { settings.values[key] = home + path.dropFirst(1) }
@@ -81,12 +87,14 @@ private struct CloudEntryReader {
         return settings
     }
 
+    /// Nil where it is empty, too: the other place or spelling counts then.
+    private mutating func text(_ key: String, in place: Value?) -> String? {
+        let text = place?.child(key)?.string("'\(key)'", mayBeEmpty: true, &problems)
+        return text == "" ? nil : text
+    }
+
     private mutating func readOtherSpellings(_ settings: inout CloudSettings) {
-        if settings.values["interface"] == nil,
-            let old = entry.child("endpoint_type")?.string("'endpoint_type'", mayBeEmpty: true, &problems)
-        {
-            settings.values["interface"] = old
-        }
+        settings.values["interface"] = settings.values["interface"] ?? text("endpoint_type", in: entry)
         if settings.values["insecure"] == nil, let verify = entry.child("verify")?.bool("'verify'", &problems) {
             settings.values["insecure"] = verify ? "false" : "true"
         }

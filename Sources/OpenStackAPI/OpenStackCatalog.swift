@@ -77,9 +77,10 @@ public final class OpenStackCatalog: ImageCatalog {
 
     public func images(named name: String?) async throws(Failure) -> [ImageFacts] {
         var found: [ImageID: ImageFacts] = [:]
-        // Glance lists either hidden images or the others, never both; and without a visibility, of other projects' community images none.
+        // Glance lists either hidden images or the others, never both; and without a visibility, of other projects' community images none. A name means none of
+        // those either: else anybody could take it away from the image that is meant.
         for isHidden in [false, true] {
-            var query = "os_hidden=\(isHidden)&visibility=all"
+            var query = "os_hidden=\(isHidden)\(name == nil ? "&visibility=all" : "")"
             // With the operator spelled out, Glance takes everything behind the first colon as the name: colons, commas and quotes included.
             if let name { query += "&name=eq:\(ServiceURL.queryValue(name))" }
             for facts in try await pages(query) where name == nil || facts.name == name { found[facts.id] = facts }

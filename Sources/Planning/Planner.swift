@@ -93,29 +93,24 @@ extension Decision {
 
 /// Makes a plan from a decision and what lies on the hosts. Pure: the same inputs give the same plan, and planning again once it is done gives only touches or nothing.
 public enum Planner {
-    /// How soon a host that waits for an earlier plan's bytes is looked at again.
-    private static let arrivalSeconds = 60.0
-
     /// `touchesFreshFiles`: set the age of files that have not expired to 0 as well, as the playbook does. The service leaves that to its refresher, which
     /// knows each file's own moment. `underWay`: hosts that are left to an earlier plan. `now`: what a site's window is held against; nil leaves windows out.
     public static func plan(
         _ decision: Decision, fleet: Fleet, observed: [HostName: HostObservation], defaults: PlanningDefaults,
         touchesFreshFiles: Bool = false, underWay: Set<HostName> = [], now: Date? = nil
     ) -> Plan {
-        let bySite = Dictionary(grouping: decision.placements.filter { !underWay.contains($0.host) }, by: \.site)
-        let busySites = Set(underWay.compactMap { fleet.host($0)?.site })
+        let bySite = Dictionary(grouping: decision.placements, by: \.site)
         let sites = fleet.sites.flatMap { site in
             let byDelivery = Dictionary(grouping: bySite[site.name] ?? []) { $0.deliver.over(site.settings.deliver) }
             return byDelivery.sorted { "\($0.key)" < "\($1.key)" }.map { deliver, placements in
-                SitePlanner(
-                    site: site, deliver: deliver, placements: placements, image: decision.image, observed: observed, defaults: defaults,
-                    touchesFreshFiles: touchesFreshFiles,
-                    arrival: busySites.contains(site.name) ? now?.addingTimeInterval(arrivalSeconds) : nil,
-                    now: now
+                let open = placements.filter { !underWay.contains($0.host) }
+                return SitePlanner(
+                    site: site, deliver: deliver, placements: open, image: decision.image, observed: observed, defaults: defaults,
+                    touchesFreshFiles: touchesFreshFiles, isUnderWay: open.count < placements.count, now: now
                 ).plan()
             }
         }
-        return Plan(image: decision.image, sites: sites, underWay: underWay)
+        return Plan(image: decision.image, sites: sites.filter { !$0.steps.isEmpty }, underWay: underWay)
     }
 }
 
@@ -127,9 +122,12 @@ private struct SitePlanner {
     let observed: [HostName: HostObservation]
     let defaults: PlanningDefaults
     let touchesFreshFiles: Bool
-    /// Set where an earlier plan is at work on the site, and so brings the one copy that is to cross the WAN: whoever has nobody to copy from yet waits until then.
-    let arrival: Date?
+    /// An earlier plan is at work on others of these placements.
+    let isUnderWay: Bool
     let now: Date?
+
+    /// How soon whoever waits for an earlier plan's bytes is looked at again.
+    private static let arrivalSeconds = 60.0
 
     func plan() -> SitePlan {
         let plan = openPlan()
@@ -146,7 +144,10 @@ private struct SitePlanner {
         let via = deliver.via ?? defaults.via(of: site)
         let forks = max(1, site.settings.forks ?? (via == .relay ? max(defaults.relayForks, defaults.forks) : defaults.forks))
         var steps = placements.sorted { ($1.priority, $0.host) < ($0.priority, $1.host) }.map(localStep)
-        if via == .proxy { steps = throughProxy(steps) }
+        // The earlier plan brings the one copy that is to cross the WAN: whoever has nobody to copy from yet waits. Nobody copies from raw base files.
+        let arrives = isUnderWay && !steps.contains { $0.format == .raw }
+        let arrival = arrives ? now?.addingTimeInterval(Self.arrivalSeconds) : nil
+        if via == .proxy { steps = throughProxy(steps, arrival) }
         if via == .relay {
             let fanOut = deliver.fanOut ?? RelayTree.defaultFanOut
             let tree = RelayTree(site: site, fanOut: fanOut, image: image, observed: observed, defaults: defaults, arrival: arrival)
@@ -227,7 +228,7 @@ private struct SitePlanner {
     }
 
     /// One host fetches, the others copy from it. The operator's own choice comes first, then a host that has the base file already.
-    private func throughProxy(_ steps: [Step]) -> [Step] {
+    private func throughProxy(_ steps: [Step], _ arrival: Date?) -> [Step] {
         let missing = Set(steps.filter { $0.action == .fetch }.map(\.host))
         let holders = Set(steps.map(\.host).filter { observed[$0]?.canServe(image) ?? false })
         if let arrival, holders.isEmpty { return steps.map { $0.action == .fetch ? $0.arriving(at: site.name, lookAgain: arrival) : $0 } }

@@ -10,9 +10,9 @@ public enum BrokerCommands {
     /// Bounds the queues that the publishers make for themselves, and ours. Of the policies that match a queue only one counts: with priority 1 it is this one,
     /// and not the policy of priority 0 that TripleO has for all queues.
     public static func bounds(at virtualHost: String, queue: String, topics: [String]) -> String {
-        let names = (topics.map { "\(pattern($0))\\." } + ["\(pattern(queue))$"]).joined(separator: "|")
-        return
-            "rabbitmqctl set_policy \(option(virtualHost))--priority 1 --apply-to queues forecache '^(\(names))' '{\"max-length\":10000}'"
+        let names = topics.map { "\(pattern($0))\\." } + ["\(pattern(queue))$"]
+        let all = names.count == 1 ? names[0] : "(\(names.joined(separator: "|")))"
+        return "rabbitmqctl set_policy \(option(virtualHost))--priority 1 --apply-to queues forecache '^\(all)' '{\"max-length\":10000}'"
     }
 
     /// For a subscription, which does not know what else the user has to read.

@@ -49,7 +49,7 @@ public enum DeliveryReader {
         guard window.isKnown else {
             problems.add(
                 value.place,
-                "\(what) names the time zone '\(window.timeZone.prefix(60))', which is neither UTC nor a place of the time zone database; write one like Europe/London"
+                "\(what) names the time zone '\(window.timeZone.prefix(60))', which the time zone database has not; write one like Europe/London"
             )
             return nil
         }

@@ -41,8 +41,7 @@ public enum RuleSchema {
         case .globs: oneOrMore(reference("text"))
         case .texts(let least): oneOrMore(reference("text"), atLeast: least)
         case .regex: .object([("type", .string("string"))])
-        case .version:
-            quantity(#"^ *(>=|<=|!=|==|>|<|=)? *[vV]?[0-9][0-9A-Za-z_.+~-]*( *, *(>=|<=|!=|==|>|<|=)? *[vV]?[0-9][0-9A-Za-z_.+~-]*)* *$"#)
+        case .version: quantity("^\(comparison)(,\(comparison))*$")
         case .word(let words): .object([("enum", .array(words.map { .string($0) }))])
         case .constant(let text): .object([("const", .string(text))])
         case .bool: .object([("type", .string("boolean"))])
@@ -55,7 +54,7 @@ public enum RuleSchema {
         case .size: quantity(#"^[0-9]+(\.[0-9]+)? *(B|KiB|MiB|GiB|TiB)?$"#)
         case .rate: quantity(#"^[0-9]+(\.[0-9]+)? *(B|KiB|MiB|GiB|TiB)?(/s)?$"#)
         case .duration: quantity(#"^[0-9]+(\.[0-9]+)? *[smhd]?$"#)
-        case .window: text(#"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)( (UTC|GMT|[!-~]+/[!-~]+))?$"#)
+        case .window: text(#"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)( [!-~]+)?$"#)
         case .group(let name): reference(name)
         case .list(let element, let least): list(of: schema(of: element), atLeast: least)
         case .wordOrProperty(let words, let isList):
@@ -76,6 +75,10 @@ public enum RuleSchema {
             .object([("anyOf", .array([.object([("enum", .array([.string("none"), .string("all")]))])] + others.map(schema(of:))))])
         }
     }
+
+    /// As `VersionRange` reads one. An `x` that is a whole part of the number would stand for any.
+    private static let comparison =
+        #" *(>=|<=|!=|==|>|<|=)? *[vV]?[0-9][0-9A-Za-z_+~-]*(\.([0-9A-WYZa-wyz_+~-]|[0-9A-Za-z_+~-]{2,})?)* *"#
 
     private static func reference(_ name: String) -> JSON { .object([("$ref", .string("#/$defs/\(name)"))]) }
 

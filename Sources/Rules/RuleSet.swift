@@ -101,12 +101,11 @@ public struct RuleSet: Sendable {
     }
 
     /// The decision of an operator who names the image: every host of the fleet, without rules. A hidden image is as good as any other here.
-    public static func byHand(_ image: ImageFacts, fleet: Fleet, via: Via?) -> Decision {
+    public static func byHand(_ image: ImageFacts, fleet: Fleet) -> Decision {
         if let refusal = refusal(of: image) { return Decision(image: image, refusal: refusal) }
         let placements = fleet.hosts.map { host in
             Placement(
-                image: image.id, site: host.site, role: host.role, host: host.name, rule: byHandName, deliver: DeliverySettings(via: via),
-                reasons: ["named by hand"])
+                image: image.id, site: host.site, role: host.role, host: host.name, rule: byHandName, reasons: ["named by hand"])
         }
         return Decision(image: image, placements: placements.sorted { ($0.site, $0.host) < ($1.site, $1.host) })
     }

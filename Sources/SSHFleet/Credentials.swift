@@ -158,9 +158,9 @@ final class Credentials {
         remember(key, of: target, files)
     }
 
-    /// In the first file, as OpenSSH does; in memory where that cannot be written.
+    /// In the first file, as OpenSSH does, and never in the machine's own; in memory where that cannot be written.
     private func remember(_ key: [UInt8], of target: LoginTarget, _ files: [String]) {
-        let file = files.first.map(expanded) ?? ""
+        let file = files.map(expanded).first { !$0.hasPrefix("/etc/ssh/") } ?? ""
         guard let reason = KnownHosts.append(key, host: target.address, port: target.port, to: file) else { return }
         accepted["\(target.address) \(target.port)"] = key
         guard unwritable.insert(file).inserted else { return }

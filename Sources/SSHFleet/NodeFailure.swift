@@ -48,7 +48,10 @@ struct NodeFailure {
                 "found \(error.digest ?? "another digest"); the temporary was dropped. The store or the way to it damages bytes: compare with the image's os_hash_value"
             )
         case "peer":
-            (.retriable, "check that \(host.name) may log in to the peer (peer.user, peer.identity, peer.port) and that the file is there")
+            (
+                .retriable,
+                "check that \(host.name) may log in to the peer (peer.user, peer.identity, peer.port) and that the file is there, and is this image's"
+            )
         case "io": (.retriable, "check \(cacheDirectory) and its disk on \(host.name)")
         case "interrupted": (.retriable, "")
         case "convert":

@@ -55,6 +55,9 @@ struct Metrics {
                 "forecache_resync_age_seconds", "Seconds since the last resync that succeeded, or since the start.",
                 max(0, Int(now.timeIntervalSince(resynced))))
         }
+        if let interval = counters.resyncSeconds {
+            lines.gauge("forecache_resync_interval_seconds", "Seconds from one resync to the next.", interval)
+        }
         lines.head("forecache_outcomes_total", "counter", "Placements worked on, by outcome.")
         for kind in OutcomeKind.allCases {
             lines.sample(

@@ -153,12 +153,12 @@ extension String {
     /// One line: the parser's explanations come with line breaks.
     fileprivate var onOneLine: String { split(whereSeparator: \.isWhitespace).joined(separator: " ") }
 
-    /// For messages: cut, without what moves a terminal's cursor, and of a URL with a login its scheme alone, for the login may have a password.
+    /// For messages: of a URL with a login its scheme alone, for the login may have a password; cut, and without what moves a terminal's cursor.
     var shown: String {
-        if let scheme = firstRange(of: "://"), self[scheme.upperBound...].contains("@") { return self[..<scheme.upperBound] + "…" }
+        let scheme = firstRange(of: "://").flatMap { self[$0.upperBound...].contains("@") ? self[..<$0.upperBound] : nil }
         return String(
             String.UnicodeScalarView(
-                unicodeScalars.prefix(60).map { scalar in
+                (scheme.map { "\($0)…" } ?? self).unicodeScalars.prefix(60).map { scalar in
                     switch scalar.properties.generalCategory {
                     case .control, .format, .lineSeparator, .paragraphSeparator: "\u{FFFD}"
                     default: scalar

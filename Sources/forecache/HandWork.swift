@@ -15,7 +15,7 @@ struct DeliveryOptions: ParsableArguments {
     @Option(help: "relay and proxy bring one copy to each site, direct one to each host; nova-api leaves it to Nova.")
     var via: Via?
 
-    @Option(help: "The host that fetches for the others of its site, with --via proxy or relay.")
+    @Option(help: "The host that fetches for the others of its site, with --via proxy or relay; alone it means proxy, there.")
     var proxyHost: String?
 
     @Option(help: "How many hosts of a site work at once.")
@@ -38,28 +38,29 @@ struct HandWork: Sendable {
     ) throws(Refusal) {
         let (setup, hands, named) = try Self.setup(common, delivery, selectors)
         self.named = named
+        // A list that was forgotten or misspelt is not "all that the rules want".
+        if named == nil, let delivery, !delivery.extraVars.isEmpty { throw .usage(Self.noImages) }
         guard named != nil || !setup.rules.rules.isEmpty else { throw .usage(Self.nothingToDo) }
         let shells = try Shells.open(setup, environment: common.environment, logger: common.logger())
         logOut = { await shells.close() }
         progress = ProgressLines(answers: common.output == .text, style: style)
         byHand = ByHand(
-            policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network, via: hands.via,
-            catalog: shells.catalog, hosts: shells.hosts, matchTimes: named == nil ? setup.matchTimes { say("note: \($0)") } : nil,
+            policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network,
+            via: hands.via(in: setup.fleet), catalog: shells.catalog, hosts: shells.hosts,
+            matchTimes: named == nil ? setup.matchTimes { say("note: \($0)") } : nil,
             nova: shells.nova, signatures: shells.signatures, logger: common.logger())
     }
 
     /// The operator's files with what the call says over them, and the images that it names; nil: it leaves them to the rules.
     private static func setup(
-        _ common: CommonOptions, _ delivery: DeliveryOptions?, _ selectors: [String], byRules: Bool = false
+        _ common: CommonOptions, _ delivery: DeliveryOptions?, _ selectors: [String]
     ) throws(Refusal) -> (Setup, Hands, named: [String]?) {
         let playbook = try PlaybookArguments.read(delivery?.extraVars ?? [], environment: common.environment)
         let hands = try Hands(playbook, via: delivery?.via, proxyHost: delivery?.proxyHost, forks: delivery?.forks)
         let named = selectors.isEmpty ? hands.images : selectors + (hands.images ?? [])
-        // A list that was forgotten or misspelt is not "all that the rules want".
-        if named == nil, !byRules, let delivery, !delivery.extraVars.isEmpty { throw .usage(noImages) }
         var setup = try common.setupWithHosts(playbook)
         try hands.check(setup.configuration)
-        setup.policy = try hands.applied(to: setup.policy)
+        setup.policy = try hands.applied(to: setup.policy, of: setup.inventory)
         // Somebody who asks for so many by hand means it; the bound in all is for what runs by itself.
         if let forks = delivery?.forks { setup.configuration.limits.forks = max(setup.configuration.limits.forks, forks) }
         return (setup, hands, named)
@@ -70,11 +71,12 @@ struct HandWork: Sendable {
         _ common: CommonOptions, _ delivery: DeliveryOptions, _ selectors: [String], from source: PlanReview.Source = .live,
         byRules: Bool = false
     ) async throws(Refusal) -> PlanReview {
-        let (setup, hands, named) = try setup(common, delivery, selectors, byRules: byRules)
+        let (setup, hands, named) = try setup(common, delivery, selectors)
         guard !setup.rules.rules.isEmpty || (named != nil && !byRules) else { throw .usage(byRules ? noRules : nothingToDo) }
+        if named == nil, !byRules, !delivery.extraVars.isEmpty { say("note: \(listless)") }
         let reviewer = try PlanReview.Reviewer(
-            setup, from: source, targets: named == nil || byRules ? .rules : .everyHost, via: hands.via, environment: common.environment,
-            logger: common.logger())
+            setup, from: source, targets: named == nil || byRules ? .rules : .everyHost, via: hands.via(in: setup.fleet),
+            environment: common.environment, logger: common.logger())
         for note in reviewer.notes { say("note: \(note)") }
         return try await reviewer.review(named) { say("note: \($0)") }
     }
@@ -83,9 +85,10 @@ struct HandWork: Sendable {
     private static let noRules =
         "where images go is left to the rules, and there are none; name rule files with `rules: [PATH]` in the configuration"
     private static let noImages = """
-        -e names no images: add tripleo_nova_image_cache_images to it, or name an image. For what the rules want leave -e out: --site, --via, \
-        --proxy-host and --forks say the same
+        -e names no images: add tripleo_nova_image_cache_images to it, or name an image. For what the rules want leave -e out: --site, --via and \
+        --proxy-host stand for its plan, use_proxy and proxy_hostname, `peer: { network: … }` of the configuration for its proxy_network
         """
+    private static let listless = "-e names no images, so this is all that the rules want; 'cache' without --check refuses that"
 
     func plans() async throws(Refusal) -> [Plan] {
         guard let named else { return try await byHand.plans(for: try await byHand.imagesOfRules(), targets: .rules) }

@@ -239,7 +239,7 @@ import Testing
         program.environment.merge(Program.overcloudrc) { $1 }
         _ = try program.writeInventory()
         try program.write("rules/r.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: all, match: { always: true } }\n")
-        try program.write("rules.yaml", "inventory: [inventories]\nrules: [rules]\nstate: ledger\n")
+        try program.write("rules.yaml", "inventory: [inventories]\nrules: [rules]\nstate: ledger\nlimits: { catalog_tries: 1 }\n")
         try program.write("none.yaml", "inventory: [inventories]\nstate: ledger\n")
         for config in ["rules.yaml", "none.yaml"] {
             let empty = try await program.run(
@@ -250,8 +250,11 @@ import Testing
         try program.write("args.yml", "tripleo_nova_image_cache_images:\ntripleo_nova_image_cache_plan: dcn1\n")
         for arguments in ["@args.yml", "tripleo_nova_image_cache_use_proxy=true", "images=[]"] {
             let unsaid = try await program.run(command + ["--config", "rules.yaml", "-e", arguments])
-            #expect((unsaid.code, unsaid.output) == (64, ""), "\(arguments)")
-            #expect(unsaid.errors.contains("-e names no images: add tripleo_nova_image_cache_images"))
+            // Where nothing is changed they are shown: Keystone, which is not there, is asked.
+            let isShown = command != ["cache"]
+            #expect((unsaid.code, unsaid.output) == (isShown ? 69 : 64, ""), "\(arguments): \(unsaid.errors)")
+            #expect(unsaid.errors.contains("note: -e names no images, so this is all that the rules want") == isShown)
+            #expect(unsaid.errors.contains("-e names no images: add tripleo_nova_image_cache_images") == !isShown)
         }
     }
 

@@ -51,6 +51,16 @@ import Testing
         #expect(summary["fail"] == findings.count { $0["level"] as? String == "fail" })
     }
 
+    @Test func notesOnRulesAreNotTheInventorys() async throws {
+        try program.write("rules/a.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: a, match: { tag: a } }\n")
+        try program.write("rules/below/b.yaml", "")
+        try program.write("f.yaml", "inventory: [inventories]\nrules: [rules]\nstate: ledger.sqlite\n")
+        let findings = try findings(try await program.run("doctor", "--config", "f.yaml", "--output", "json"))
+        let notes = findings.filter { ($0["text"] as? String)?.contains("rules/below:1:1: not read: ") == true }
+        #expect(notes.map { $0["check"] as? String } == ["rules"])
+        #expect(notes.map { $0["remedy"] as? String } == ["correct the rules where it is not meant so"])
+    }
+
     @Test func filesWithProblemsAreFindingsAndNothingElseIsLookedAt() async throws {
         try program.write("rules/a.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: a, mach: 1 }\n")
         try program.write("f.yaml", "inventory: [missing]\nrules: [rules]\n")

@@ -142,6 +142,24 @@ import Testing
         #expect(Set(sources) == [["dcn1-compute-1", "fetch", "glance"], ["dcn1-compute-0", "copy", "dcn1-compute-1"]])
     }
 
+    @Test func aProxyHostSaysNothingOfOtherSites() async throws {
+        try program.write("images.json", Self.listed)
+        let rule = "{ name: golden, match: { tag: golden }, deliver: { via: direct } }"
+        try program.write("rules/golden.yaml", "apiVersion: forecache/v1\nrules:\n  - \(rule)\n")
+        try program.write(
+            "inventories/dcn2.yaml",
+            """
+            dcn2_nova_compute: { hosts: { dcn2-compute-0: {}, dcn2-compute-1: {} }, vars: { tripleo_role_name: Compute } }
+            dcn2: { children: { dcn2_nova_compute: {} } }
+            """)
+        let ended = try await plan("--images", "images.json", "--offline", "--output", "json", "--proxy-host", "dcn1-compute-0")
+        #expect(ended.code == 0, "\(ended.errors)")
+        let image = try #require((try ended.json()["images"] as? [[String: Any]])?.first)
+        let placements = try #require(image["placements"] as? [[String: Any]])
+        #expect(placements.count == 4)
+        for row in placements { #expect(row["via"] as? String == (row["site"] as? String == "dcn1" ? "proxy" : "direct")) }
+    }
+
     @Test func whatIsNotInTheFileIsSaidOfTheFile() async throws {
         try program.write("images.json", Self.listed)
         let ended = try await plan("--images", "images.json", "--offline", "debian")

@@ -200,7 +200,7 @@ import Testing
                 "f.yaml:4:3: unknown key 'prefetsch' in notifications; did you mean 'prefetch'?",
                 "f.yaml:5:25: forks must be a whole number from 1 to 10000, not '0'",
                 "f.yaml:5:40: site dcn1.rate_limit must be a rate of more than 0 such as 20MiB/s or 500KiB/s, not 'fast'",
-                "f.yaml:5:54: site dcn1.window names the time zone 'Europe/Berlim', which is neither UTC nor a place of the time zone database; write one like Europe/London",
+                "f.yaml:5:54: site dcn1.window names the time zone 'Europe/Berlim', which the time zone database has not; write one like Europe/London",
                 "f.yaml:6:16: refresh.at must be a share of the TTL from 5% to 95%, not '99%'",
                 "f.yaml:7:9: resync must be at least 10 s, not '0'",
                 "f.yaml:8:17: ttl.default must be at least 60 s, not '0'",

@@ -91,10 +91,16 @@ import Testing
 
     // MARK: - Hands
 
-    private func policy() -> Policy {
-        let hosts = ["a0", "a1"].map { Host(name: HostName($0), site: "a", role: "Compute", address: "192.0.2.1") }
-        return Policy(rules: RuleSet(rules: []), fleet: Fleet(sites: [Site(name: "a", hosts: hosts)]), defaults: PlanningDefaults())
+    private func policy(_ sites: [SiteName] = ["a"]) -> Policy {
+        let sites = sites.map { site in
+            Site(
+                name: site,
+                hosts: (0...1).map { Host(name: HostName("\(site)\($0)"), site: site, role: "Compute", address: "192.0.2.1") })
+        }
+        return Policy(rules: RuleSet(rules: []), fleet: Fleet(sites: sites), defaults: PlanningDefaults())
     }
+
+    private func via(_ hands: Hands) -> [SiteName: Via] { hands.via(in: policy(["a", "b"]).fleet) }
 
     private func refusal(_ body: () throws(Refusal) -> Void) -> Refusal? {
         do throws(Refusal) {
@@ -110,7 +116,7 @@ import Testing
         (playbook.usesProxy, playbook.proxyHost, playbook.proxyConcurrency) = (true, "a1", 2)
         let hands = try Hands(playbook, forks: 7)
         let applied = try hands.applied(to: policy())
-        #expect(hands.via == .proxy)
+        #expect(via(hands) == ["a": .proxy, "b": .proxy])
         #expect(applied.fleet.site("a")?.settings.seed == "a1")
         #expect(applied.fleet.site("a")?.settings.forks == 7)
         #expect(applied.defaults.copiesAtOnce == 2)
@@ -122,21 +128,21 @@ import Testing
     @Test func noProxySaidInSoManyWordsMeansEveryHostStraightFromGlance() throws {
         let playbook = try read("\(Self.prefix)use_proxy=false \(Self.prefix)proxy_hostname=a1")
         let hands = try Hands(playbook)
-        #expect(hands.via == .direct)
+        #expect(via(hands) == ["a": .direct, "b": .direct])
         #expect(try hands.applied(to: policy()).fleet.site("a")?.settings.seed == nil)
         #expect(try hands.applied(to: policy()).defaults.copyFallsBackToGlance)
-        #expect(try Hands(read()).via == nil, "unsaid, the site's settings count")
+        #expect(try via(Hands(read())).isEmpty, "unsaid, the site's settings count")
         // What the call says wins over its argument file.
-        #expect(try Hands(playbook, via: .relay).via == .relay)
-        #expect(try Hands(playbook, proxyHost: "a0").via == .proxy)
+        #expect(try via(Hands(playbook, via: .relay)) == ["a": .relay, "b": .relay])
+        #expect(try via(Hands(playbook, proxyHost: "a0")) == ["a": .proxy, "b": .direct])
     }
 
-    @Test func aProxyHostAloneMeansProxy() throws {
+    @Test func aProxyHostAloneMeansProxyForItsOwnSite() throws {
         let hands = try Hands(PlaybookArguments(), proxyHost: "a1")
-        #expect(hands.via == .proxy)
+        #expect(via(hands) == ["a": .proxy])
         #expect(try hands.applied(to: policy()).fleet.site("a")?.settings.seed == "a1")
         let relayed = try Hands(PlaybookArguments(), via: .relay, proxyHost: "a1")
-        #expect(relayed.via == .relay)
+        #expect(via(relayed) == ["a": .relay, "b": .relay])
         #expect(try relayed.applied(to: policy()).fleet.site("a")?.settings.seed == "a1")
     }
 
@@ -148,9 +154,20 @@ import Testing
                 == "proxy host 'a2' is not among the 2 compute hosts that were selected; did you mean 'a0'? Nothing was moved")
     }
 
-    @Test func aProxyHostThatWouldNotBeUsedMustBeThereAllTheSame() throws {
-        let playbook = try read("\(Self.prefix)proxy_hostname=a2")
-        #expect(refusal { () throws(Refusal) in _ = try Hands(playbook).applied(to: policy()) }?.exitCode == 64)
+    /// The call may be for other sites than the one that the argument file was written for.
+    @Test(arguments: ["", " tripleo_nova_image_cache_use_proxy=false"]) func aProxyHostThatIsNotUsedMustOnlyBeInTheInventory(more: String)
+        throws
+    {
+        let selected = policy(["b"])
+        let whole = policy(["a", "b"]).fleet
+        _ = try Hands(read("\(Self.prefix)proxy_hostname=a1" + more)).applied(to: selected, of: whole)
+        let used = try read("\(Self.prefix)proxy_hostname=a1 \(Self.prefix)use_proxy=true")
+        let unselected = refusal { () throws(Refusal) in _ = try Hands(used).applied(to: selected, of: whole) }
+        #expect(unselected?.message?.hasPrefix("proxy host 'a1' is not among the 2 compute hosts that were selected; ") == true)
+        let unknown = try read("\(Self.prefix)proxy_hostname=a2" + more)
+        let absent = refusal { () throws(Refusal) in _ = try Hands(unknown).applied(to: selected, of: whole) }
+        #expect(absent?.exitCode == 64)
+        #expect(absent?.message?.hasPrefix("proxy host 'a2' is not among the 4 compute hosts of the inventory; ") == true)
     }
 
     @Test func contradictionsAreUsageErrors() {
@@ -161,4 +178,9 @@ import Testing
             #expect(refusal?.message == "--forks must be a whole number from 1 to 10000, not \(forks)")
         }
     }
+}
+
+extension Hands {
+    /// Where everything is selected.
+    fileprivate func applied(to policy: Policy) throws(Refusal) -> Policy { try applied(to: policy, of: policy.fleet) }
 }

@@ -79,16 +79,23 @@ import Testing
         #expect(try Setup.load(options).configuration.hostsGroup == "nova_compute")
     }
 
-    @Test func rulesEndInYAMLEitherWayAndLieInTheDirectoryItself() throws {
-        for (number, name) in ["a.yaml", "b.yml", "a.test.yaml", "b.test.yml", ".c.yml", "below/d.yaml", ".git/e.yaml"].enumerated() {
+    @Test func rulesEndInYAMLAndLieInTheDirectoryItselfUnlessTheyAreNamed() throws {
+        for (number, name) in ["a.yaml", "b.yml", "a.test.yaml", "b.test.yml", ".c.yml", "below/d.yaml", ".git/e.yaml", "f.txt"]
+            .enumerated()
+        {
             try folder.write("rules/\(name)", "apiVersion: forecache/v1\nrules:\n  - { name: r\(number), match: { always: true } }\n")
         }
         var options = Setup.Options(environment: folder.environment)
         options.file = try folder.write("f.yaml", "rules: [rules/]\n")
         let setup = try Setup.load(options)
-        #expect(setup.rules.rules.map(\.name) == ["r0", "r1"])
-        #expect(setup.notices.list.map(\.place.file) == ["\(folder.path)/rules/below"])
-        #expect(setup.notices.list.first?.message.hasPrefix("not read: ") == true)
+        #expect(setup.rules.rules.map(\.name) == ["r0"])
+        #expect(setup.notices.onRules.list.map(\.place.file) == ["b.test.yml", "b.yml", "below"].map { "\(folder.path)/rules/\($0)" })
+        #expect(setup.notices.list.allSatisfy { $0.message.hasPrefix("not read: ") })
+        #expect(setup.notices.list.dropLast().allSatisfy { $0.message.contains("the names of rule files end in .yaml") })
+        options.file = try folder.write("f.yaml", "rules: [rules/, ./rules//below/, rules/b.yml]\n")
+        let named = try Setup.load(options)
+        #expect(named.rules.rules.map(\.name) == ["r0", "r5", "r1"])
+        #expect(named.notices.list.map(\.place.file) == ["\(folder.path)/rules/b.test.yml"])
     }
 
     @Test func onlyAFileThatIsNotThereIsMissing() throws {
@@ -168,7 +175,7 @@ import Testing
         let notices = setup.notices.list.map(\.message)
         #expect(notices.count == 3, "\(notices)")
         #expect(notices.contains { $0.hasPrefix("sites.dcn2.group: no group 'dcn2_nova_compute' in the inventory") })
-        #expect(notices.contains { $0.hasPrefix("the inventory has no site 'dcn2'") })
+        #expect(setup.notices.onRules.list.contains { $0.message.hasPrefix("the inventory has no site 'dcn2'") })
         let linted = refusal(
             options {
                 $0.file = config
@@ -197,6 +204,21 @@ import Testing
             })?.message
         #expect(message?.contains("there is no group 'nova_computes'") == true)
         #expect(message?.contains("has no role") == false)
+    }
+
+    /// One inventory of several: the others may lack what stands in it.
+    @Test func anInventoryThatCannotBeReadBlamesNoRule() throws {
+        try folder.write("inventories/a.yaml", Self.inventory)
+        try folder.write(
+            "rules/a.yaml", "apiVersion: forecache/v1\nrules: [{ name: r, match: { always: true }, targets: { sites: [dcn2] } }]\n")
+        let config = try folder.write("f.yaml", "inventory: [inventories, missing]\nrules: [rules]\n")
+        let message = refusal(
+            options {
+                $0.file = config
+                $0.inventory = []
+            })?.message
+        let missing = "\(folder.path)/missing"
+        #expect(message == "\(missing):1:1: cannot read \(missing): no such file or directory")
     }
 
     @Test func problemsOfAllFilesComeAtOnce() throws {

@@ -96,7 +96,7 @@ import Testing
         let world = try await world(
             image, virtualBytes: 2 * Self.gibibyte, settings: SiteSettings(deliver: DeliverySettings(maxSizeBytes: Self.gibibyte)))
         let end = await world.reconciler.reconcile(image.id, cause: .event)
-        guard case .again(let reason, let isPermanent) = end else {
+        guard case .again(let reason, let isPermanent, _) = end else {
             Issue.record("\(end)")
             return
         }
@@ -108,7 +108,7 @@ import Testing
         let (image, large) = (Self.image(6), 2048 * Self.gibibyte)
         let world = try await world(image, virtualBytes: large, settings: SiteSettings(deliver: DeliverySettings(via: .direct)))
         let end = await world.reconciler.reconcile(image.id, cause: .event)
-        guard case .again(let reason, let isPermanent) = end else {
+        guard case .again(let reason, let isPermanent, _) = end else {
             Issue.record("\(end)")
             return
         }
@@ -125,7 +125,7 @@ import Testing
         let world = try await world(image)
         for host in world.policy.value.fleet.hosts { await world.hosts.inject(.cannotConvert, on: host.name) }
         let end = await world.reconciler.reconcile(image.id, cause: .event)
-        guard case .again(let reason, _) = end else {
+        guard case .again(let reason, _, _) = end else {
             Issue.record("\(end)")
             return
         }

@@ -300,6 +300,7 @@ import Testing
         let world = try World()
         let start = world.clock.now.date
         #expect(world.counters.snapshot.resyncedAt == start, "the age counts from the start")
+        #expect(world.counters.snapshot.resyncSeconds == 600)
         await world.catalog.fail(with: Failure(.retriable, "Glance is away"))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await world.resync.run() }

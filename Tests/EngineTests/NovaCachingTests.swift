@@ -24,7 +24,7 @@ import Testing
     }
 
     private func reason(_ end: Reconciler<ManualClock>.End) -> String {
-        if case .again(let reason, _) = end { reason } else { "\(end)" }
+        if case .again(let reason, _, _) = end { reason } else { "\(end)" }
     }
 
     @Test func oneRequestBringsTheImageToTheWholeSiteWithoutSSH() async throws {
@@ -96,7 +96,7 @@ import Testing
         let end = await world.reconciler.reconcile(id, cause: .event)
         #expect(reason(end).contains("also has DCN2-compute-0"))
         #expect(await world.nova.requests.isEmpty)
-        guard case .again(_, isPermanent: true) = end else {
+        guard case .again(_, isPermanent: true, _) = end else {
             Issue.record("only an operator can mend it")
             return
         }

@@ -1,6 +1,7 @@
 import Engine
 import ForecacheModel
 import ForecacheTestSupport
+import FoundationEssentials
 import Planning
 import Testing
 
@@ -10,7 +11,7 @@ import Testing
         let (world, id) = (try World(), Samples.imageID(1))
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
         await world.catalog.failBytes(with: Failure(kind, "Glance has no data of this image"))
-        guard case .again(_, let isPermanent) = await world.reconciler.reconcile(id, cause: .event) else {
+        guard case .again(_, let isPermanent, _) = await world.reconciler.reconcile(id, cause: .event) else {
             Issue.record("it ended otherwise")
             return
         }
@@ -88,7 +89,7 @@ import Testing
         let world = try World(sites: 1, hostsPerSite: 3)
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
         await world.hosts.inject(.away, on: "dcn1-compute-1")
-        guard case .again(let reason, _) = await world.reconciler.reconcile(id, cause: .event) else {
+        guard case .again(let reason, _, _) = await world.reconciler.reconcile(id, cause: .event) else {
             Issue.record("a host that is away must be tried again")
             return
         }
@@ -106,6 +107,29 @@ import Testing
         #expect(await world.holders(of: id).count == 3)
     }
 
+    /// Bytes that wait for a window do not wait for the back-off of what failed elsewhere.
+    @Test func aFailureElsewhereDoesNotPutOffWhatWaits() async throws {
+        let rules = """
+            apiVersion: forecache/v1
+            rules:
+              - name: windowed
+                match: { all: [ { tag: golden }, { visibility: public } ] }
+                targets: { sites: [dcn1] }
+                deliver: { window: "08:20-08:30 UTC" }
+              - name: without-aggregate
+                match: { all: [ { tag: golden }, { visibility: public } ] }
+                targets: { sites: [dcn2] }
+                deliver: { via: nova-api }
+            """
+        let world = try World(sites: 2, hostsPerSite: 1, rules: rules)
+        await world.catalog.put(Samples.image(1, tags: ["golden"]))
+        guard case .again(_, isPermanent: true, let latest) = await world.reconciler.reconcile(id, cause: .event) else {
+            Issue.record("only an operator can make the aggregate")
+            return
+        }
+        #expect(latest == world.clock.now.date.addingTimeInterval(20 * 60), "it is 08:00 on the tests' clock")
+    }
+
     @Test func aHostThatCannotBeAskedKeepsItsTTL() async throws {
         let world = try World(sites: 1, hostsPerSite: 1)
         await world.hosts.set(ttlSeconds: 3600, on: "dcn1-compute-0")
@@ -121,7 +145,7 @@ import Testing
         let world = try World(sites: 1, hostsPerSite: 1)
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
         await world.hosts.inject(.corrupts, on: "dcn1-compute-0")
-        guard case .again(_, isPermanent: true) = await world.reconciler.reconcile(id, cause: .event) else {
+        guard case .again(_, isPermanent: true, _) = await world.reconciler.reconcile(id, cause: .event) else {
             Issue.record("a digest that does not match is permanent")
             return
         }
@@ -131,7 +155,7 @@ import Testing
         let world = try World(sites: 1, hostsPerSite: 1)
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
         await world.hosts.inject(.corrupts, on: "dcn1-compute-0")
-        guard case .again(let reason, _) = await world.reconciler.reconcile(id, cause: .event) else {
+        guard case .again(let reason, _, _) = await world.reconciler.reconcile(id, cause: .event) else {
             Issue.record("a digest that does not match is a failure")
             return
         }
@@ -167,7 +191,7 @@ import Testing
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
         // A qcow2 that was declared raw: Nova would hand it to an instance as a disk, and QEMU would open what it names.
         await world.catalog.put(head: Array("QFI".utf8) + [0xFB, 0, 0, 0, 3], of: id)
-        guard case .again(let reason, isPermanent: true) = await world.reconciler.reconcile(id, cause: .event) else {
+        guard case .again(let reason, isPermanent: true, _) = await world.reconciler.reconcile(id, cause: .event) else {
             Issue.record("a hostile image is a permanent failure")
             return
         }

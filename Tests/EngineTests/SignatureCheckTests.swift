@@ -4,6 +4,7 @@ import ForecacheTestSupport
 import Foundation
 import Logging
 import Signatures
+import Synchronization
 import Testing
 
 /// What is asked of whom; the signatures themselves are tried in `SignaturesTests`.
@@ -36,12 +37,12 @@ import Testing
         return image
     }
 
-    @Test(arguments: ["SHA-512", "SHA-256"]) func aSignedImagePassesAndIsReadAtMostOnce(hash: String) async throws {
+    /// What `openssl` signs, and the certificate of whoever signed it.
+    private func signed(_ bytes: [UInt8], hash: String) throws -> (image: ImageFacts, certificate: [UInt8]) {
         let folder = FileManager.default.temporaryDirectory.appending(path: "forecache-signed-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         // A temporary folder that stays does no harm.
         defer { try? FileManager.default.removeItem(at: folder) }
-        let bytes = (0..<(9 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
         try Data(bytes).write(to: folder.appending(path: "image"))
         let name = hash.replacingOccurrences(of: "-", with: "").lowercased()
         let commands = [
@@ -60,9 +61,16 @@ import Testing
         }
         var known = try #require(RunningDigest(.sha512))
         known.update(bytes)
-        let signed = image(
-            hash: hash, signature: try Data(contentsOf: folder.appending(path: "signature")), digest: known.digest, bytes: bytes.count)
-        let certificate = Array(try Data(contentsOf: folder.appending(path: "cert.pem")))
+        let signature = try Data(contentsOf: folder.appending(path: "signature"))
+        return (
+            image(hash: hash, signature: signature, digest: known.digest, bytes: bytes.count),
+            Array(try Data(contentsOf: folder.appending(path: "cert.pem")))
+        )
+    }
+
+    @Test(arguments: ["SHA-512", "SHA-256"]) func aSignedImagePassesAndIsReadAtMostOnce(hash: String) async throws {
+        let bytes = (0..<(9 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
+        let (signed, certificate) = try signed(bytes, hash: hash)
         let catalog = ScriptedCatalog([signed])
         await catalog.put(head: bytes, of: signed.id)
         let check = check(Certificates(known: [Self.uuid: certificate]), catalog)
@@ -93,9 +101,9 @@ import Testing
     }
 
     @Test func anUnsignedImageReachesNoHost() async throws {
-        let world = try World(sites: 1, hostsPerSite: 2, checksSignatures: true)
+        let world = try World(sites: 1, hostsPerSite: 2, certificates: Certificates())
         await world.catalog.put(Samples.image(1, tags: ["golden"]))
-        guard case .again(let reason, isPermanent: true) = await world.reconciler.reconcile(Samples.imageID(1), cause: .event) else {
+        guard case .again(let reason, isPermanent: true, _) = await world.reconciler.reconcile(Samples.imageID(1), cause: .event) else {
             Issue.record("an image without a signature is refused for good")
             return
         }
@@ -143,7 +151,39 @@ import Testing
         }
     }
 
-    struct NoCertificates: SignatureCertificates {
-        func certificate(_ id: String) async throws(Failure) -> [UInt8]? { nil }
+    /// Its certificate takes its time to come, and much happens meanwhile.
+    private final class SlowCertificates: SignatureCertificates {
+        let certificate: [UInt8]
+        let meanwhile = Mutex<(@Sendable () async -> Void)?>(nil)
+
+        init(_ certificate: [UInt8]) { self.certificate = certificate }
+
+        func certificate(_ id: String) async throws(Failure) -> [UInt8]? {
+            await meanwhile.withLock { work in
+                defer { work = nil }
+                return work
+            }?()
+            return certificate
+        }
+    }
+
+    @Test func whatWasSeenBeforeALongLookAtTheSignatureIsLookedAtAgain() async throws {
+        var (image, certificate) = try signed([UInt8](repeating: 7, count: 4096), hash: "SHA-512")
+        image.tags = ["golden"]
+        let certificates = SlowCertificates(certificate)
+        let world = try World(sites: 1, hostsPerSite: 2, certificates: certificates)
+        await world.catalog.put(image)
+        let (clock, catalog, id) = (world.clock, world.catalog, image.id)
+        certificates.meanwhile.withLock {
+            $0 = {
+                clock.advance(by: .seconds(600))
+                await catalog.change(id) { $0.tags = [] }
+            }
+        }
+        #expect(await world.reconciler.reconcile(id, cause: .event) == .settled)
+        #expect(await world.hosts.operations.isEmpty, "no rule wants it any longer")
+        await catalog.change(id) { $0.tags = ["golden"] }
+        #expect(await world.reconciler.reconcile(id, cause: .event) == .settled)
+        #expect(await world.holders(of: id).count == 2)
     }
 }

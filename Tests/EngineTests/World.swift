@@ -38,7 +38,7 @@ struct World {
     init(
         sites: Int = 2, hostsPerSite: Int = 2, settings: SiteSettings = SiteSettings(), ledger given: (any Ledger)? = nil,
         hosts givenHosts: SimulatedFleet? = nil, rules text: String = Self.rules,
-        checksSignatures: Bool = false
+        certificates: (any SignatureCertificates)? = nil
     ) throws {
         var limits = Limits()
         limits.surveyMaxAgeSeconds = 60
@@ -59,9 +59,10 @@ struct World {
         let executor = PlanExecutor(hosts: hosts, catalog: catalog, nova: throughNova, forks: forks, clock: clock, logger: logger)
         reconciler = Reconciler(
             catalog: catalog, ledger: ledger, policy: policy, surveyor: surveyor, executor: executor, counters: counters,
-            signatures: checksSignatures
-                ? SignatureCheck(
-                    catalog: catalog, certificates: SignatureCheckTests.NoCertificates(), now: { clock.now.date }, logger: logger) : nil,
+            // Certificates are made by openssl, today.
+            signatures: certificates.map {
+                SignatureCheck(catalog: catalog, certificates: $0, now: { Date() }, logger: logger)
+            },
             clock: clock, logger: logger)
         refresher = Refresher(
             hosts: hosts, ledger: ledger, policy: policy, surveyor: surveyor, counters: counters, limits: limits, clock: clock,

@@ -356,7 +356,7 @@ import Testing
         #expect(try await catalog.images(named: "N:\"a, b\"&limit=1").isEmpty)
         #expect(
             try await seen(server).last?.path
-                == "/image/v2/images?limit=2&os_hidden=true&visibility=all&name=eq:N%3A%22a%2C%20b%22%26limit%3D1")
+                == "/image/v2/images?limit=2&os_hidden=true&name=eq:N%3A%22a%2C%20b%22%26limit%3D1")
     }
 
     @Test func aGlanceThatIsAwayIsNamed() async throws {

@@ -116,14 +116,42 @@ import Testing
 
     // MARK: - clouds.yaml
 
-    @Test(arguments: ["/c.yaml", "/etc/openstack/secure.yaml"]) func whatIsThereAndCannotBeReadIsNotMissing(path: String) {
-        let error = Failure(.permanent, "cannot read \(path): permission denied")
-        #expect(throws: error) {
-            try Credentials.load(cloud: "lab", environment: ["OS_CLIENT_CONFIG_FILE": "/c.yaml"]) { name throws(Failure) in
-                if name == path { throw error }
-                return name == "/c.yaml" ? "clouds: { lab: { auth: { auth_url: http://h } } }" : nil
-            }
+    private func load(
+        _ environment: [String: String] = [:], files: [String: String] = [:], unreadable: [String]
+    ) throws(Failure) -> Credentials {
+        try Credentials.load(cloud: "lab", environment: environment) { name throws(Failure) in
+            if unreadable.contains(name) { throw Failure(.permanent, "cannot read \(name): permission denied") }
+            return files[name]
         }
+    }
+
+    @Test(arguments: ["/c.yaml", "/s.yaml"]) func aFileThatIsNamedMustBeReadable(path: String) {
+        let environment = ["OS_CLIENT_CONFIG_FILE": "/c.yaml", "OS_CLIENT_SECURE_FILE": "/s.yaml"]
+        let files = ["/c.yaml": clouds, "./secure.yaml": secure]
+        #expect(throws: Failure(.permanent, "cannot read \(path): permission denied")) {
+            try load(environment, files: files, unreadable: [path])
+        }
+    }
+
+    @Test func whatCannotBeReadIsPassedOverWhereAnotherFileDoes() throws {
+        let etc = "/etc/openstack/clouds.yaml"
+        let files = [etc: clouds, "/etc/openstack/secure.yaml": secure]
+        let credentials = try load(files: files, unreadable: ["./clouds.yaml", "./secure.yaml"])
+        #expect(credentials.identity == .password(user: .name("admin", domain: .name("Default")), password: Secret("s3cret")))
+        let whole = clouds.replacing("username: admin", with: "username: admin\n      password: own")
+        let own = try load(files: [etc: whole], unreadable: ["./secure.yaml"])
+        #expect(own.identity == .password(user: .name("admin", domain: .name("Default")), password: Secret("own")))
+    }
+
+    @Test func whatCannotBeReadIsToldWhereItMayBeWhatIsMissing() {
+        #expect(throws: Failure(.permanent, "cannot read ./clouds.yaml: permission denied")) {
+            try load(unreadable: ["./clouds.yaml", "/etc/openstack/clouds.yaml"])
+        }
+        let etc = "/etc/openstack/clouds.yaml"
+        let error = #expect(throws: Failure.self) { try load(files: [etc: clouds], unreadable: ["/etc/openstack/secure.yaml"]) }
+        let unread = "cannot read /etc/openstack/secure.yaml: permission denied"
+        #expect(
+            error?.description.hasPrefix("cloud 'lab' of \(etc) (\(unread)) lacks auth.password;") == true, "\(error?.description ?? "")")
     }
 
     private let clouds = """

@@ -69,7 +69,8 @@ import Testing
         }
         let catalog = try lab.catalog(pageSize: 2)
         #expect(Set(try await catalog.images(named: nil).map(\.id)).isSuperset(of: made))
-        #expect(try await catalog.images(named: "p-\(run)").map(\.id) == made.sorted())
+        // By a name strangers' images are not meant: anybody could give one to his own.
+        #expect(try await catalog.images(named: "p-\(run)").map(\.id) == made.prefix(5).sorted())
         try await lab.delete(made)
     }
 

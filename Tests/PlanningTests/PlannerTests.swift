@@ -98,10 +98,23 @@ import Testing
         case .proxy: #expect(action == .copy(from: "dcn1-compute-1", fallsBackToGlance: true))
         default: #expect(action == .fetch)
         }
+        // Nobody can copy what others have converted, and others' ways bring nothing to these.
+        var disk = decision(fleet, via: via)
+        disk.image.diskFormat = "qcow2"
+        observed["dcn1-compute-1"] = survey("dcn1-compute-1", tools: ["sftp", "qemu-img"])
+        observed["dcn1-compute-2"] = survey("dcn1-compute-2", tools: ["sftp", "qemu-img"])
+        let own = { (decision: Decision) in
+            Planner.plan(
+                decision, fleet: fleet, observed: observed, defaults: PlanningDefaults(), underWay: ["dcn1-compute-0"], now: now
+            ).sites.filter { $0.site == "dcn1" }.flatMap(\.steps).contains { $0.action == .fetch }
+        }
+        #expect(own(disk))
+        var apart = decision(fleet, via: via)
+        apart.placements[0].deliver.fanOut = 7
+        #expect(own(apart))
         // Whoever can only fetch has nothing to wait for.
         observed["dcn1-compute-1"] = survey("dcn1-compute-1")
-        let own = plan().sites[0].steps.first { $0.host == "dcn1-compute-1" }?.action
-        #expect(own == (via == .proxy ? waits : .fetch))
+        #expect(plan().sites[0].steps.first { $0.host == "dcn1-compute-1" }?.action == (via == .proxy ? waits : .fetch))
     }
 
     @Test func directFetchesWhatIsMissingAndLeavesTouchingToTheRefresher() {

@@ -165,6 +165,8 @@ import Testing
         }
         #expect(readme.contains(BrokerCommands.permissions(for: "forecache", at: "/", queue: "forecache", exchanges: ["glance"])))
         // There the policy has more keys.
-        #expect(readme.contains(BrokerCommands.bounds(at: "/", queue: "forecache", topics: ["notifications"]).dropLast(2)))
+        #expect(readme.contains(BrokerCommands.bounds(at: "/", queue: "forecache", topics: []).dropLast(2)))
+        let wider = BrokerCommands.bounds(at: "/", queue: "forecache", topics: ["notifications"]).split(separator: " ")
+        #expect(readme.contains(try #require(wider.first { $0.hasPrefix("'^(") })))
     }
 }

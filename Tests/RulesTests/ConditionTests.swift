@@ -152,6 +152,6 @@ import Testing
                 refused: \(refusal)
                 + r (0): matches every image; targets every site; \(refusal)
                 """)
-        #expect(RuleSet.byHand(image, fleet: Fixtures.fleet, via: nil) == Decision(image: image, refusal: refusal))
+        #expect(RuleSet.byHand(image, fleet: Fixtures.fleet) == Decision(image: image, refusal: refusal))
     }
 }

@@ -138,11 +138,11 @@ import Testing
     }
 
     @Test func byHandWantsEveryHost() throws {
-        let decision = RuleSet.byHand(try Fixtures.image(hidden: true), fleet: Fixtures.fleet, via: .proxy)
+        let decision = RuleSet.byHand(try Fixtures.image(hidden: true), fleet: Fixtures.fleet)
         #expect(decision.placements.map(\.host.rawValue) == Self.all)
         #expect(
             decision.placements.allSatisfy {
-                $0.rule == "by hand" && $0.deliver.via == .proxy && $0.mode == .enforce && $0.reasons == ["named by hand"]
+                $0.rule == "by hand" && $0.deliver == DeliverySettings() && $0.mode == .enforce && $0.reasons == ["named by hand"]
             })
         #expect(decision.refusal == nil)
     }

@@ -121,7 +121,7 @@ import Testing
         ),
         (
             "deliver: {window: 01:00-05:00 Europe/Berlyn}",
-            "r.yaml:5:23: deliver.window names the time zone 'Europe/Berlyn', which is neither UTC nor a place of the time zone database; write one like Europe/London"
+            "r.yaml:5:23: deliver.window names the time zone 'Europe/Berlyn', which the time zone database has not; write one like Europe/London"
         ),
         ("deliver: {max_size: 0}", "r.yaml:5:25: deliver.max_size must be more than 0, or no image would do"),
         ("deliver: {fan_out: 17}", "r.yaml:5:24: deliver.fan_out must be a whole number from 1 to 16, not '17'"),

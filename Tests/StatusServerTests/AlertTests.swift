@@ -15,7 +15,7 @@ import Testing
     private func samples() async throws -> [String] {
         var text = ""
         try await RunningServer.with { server in
-            server.world.counters.withLock { $0.resyncedAt = RunningServer.now }
+            server.world.counters.withLock { ($0.resyncedAt, $0.resyncSeconds) = (RunningServer.now, 600) }
             text = try await server.get("/metrics").body
         }
         return text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map(String.init)

@@ -57,6 +57,17 @@ import Testing
             ])
     }
 
+    /// Also where what stands before a login is neither short nor clean.
+    @Test func messagesAreCutAndCleanWhateverStandsBeforeALogin() throws {
+        var problems = Problems()
+        let long = String(repeating: "a", count: 100)
+        for text in ["\"\\e[31m://u:s3cret@h/\"", "\(long)://u:s3cret@h/"] {
+            _ = try #require(Value.parse(text, file: "f", problems: &problems)).bool("x", &problems)
+        }
+        let shown = ["\u{FFFD}[31m://…", String(long.prefix(60))]
+        #expect(problems.list.map(\.message).map { $0.split(separator: "'")[1] } == shown.map { $0[...] })
+    }
+
     @Test func emptyTextIsNoText() throws {
         var problems = Problems()
         let value = try #require(Value.parse("['', '']", file: "f", problems: &problems))

@@ -56,6 +56,10 @@ def copy_from_a_peer_that_forbids_sftp(site):
     event = failed(site.copy(site.root + "/final", peer_part=growing, port=site.ssh.scp_port).end(), "peer")
     assert "use via: proxy" in event["detail"] and "No such file" in event["detail"], event
     succeeded(site.copy(site.root + "/peer", peer_part=growing, port=site.ssh.scp_port).end(), method="scp")
+    # What scp cannot go on with is kept for others.
+    site.put_part(BODY[:5000])
+    event = failed(site.copy(site.root + "/final", peer_part=growing, port=site.ssh.scp_port).end(), "peer")
+    assert "5000 bytes that are here" in event["detail"] and read(site.part()) == BODY[:5000], event
 
 
 @test

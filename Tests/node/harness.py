@@ -1,5 +1,6 @@
 """What the tests of the node's programs share: a run of one, a site to run it on, real SSH servers, and what must hold of every run."""
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -85,6 +86,17 @@ class Run:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
 
+    def holders(self):
+        """Who has the other ends of our pipes open."""
+        pipes = {os.readlink(f"/proc/self/fd/{file.fileno()}") for file in (self.process.stdout, self.process.stderr)}
+        found = set()
+        for path in glob.glob("/proc/[0-9]*/fd/*"):
+            with contextlib.suppress(OSError):
+                pid = path.split("/")[2]
+                if pid != str(os.getpid()) and os.readlink(path) in pipes:
+                    found.add((pid, read(f"/proc/{pid}/cmdline")[-300:]))
+        return found
+
     def end(self, limit=20):
         """The last event, after checking what holds of every run."""
         try:
@@ -95,7 +107,7 @@ class Run:
         self.close_input()
         for reader in self.readers:
             reader.join(5)
-            assert not reader.is_alive(), "somebody still holds our standard output"
+            assert not reader.is_alive(), f"somebody still holds our standard output: {self.holders()}"
         events = self.events()
         assert events and events[-1]["event"] in ("done", "error"), (events[-3:], self.errors)
         assert [e["event"] for e in events].count("done") + [e["event"] for e in events].count("error") == 1, events

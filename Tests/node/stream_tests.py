@@ -134,7 +134,8 @@ def fetch_keeps_to_its_rate(site):
         began = time.monotonic()
         succeeded(site.fetch(rate_limit=1_000_000, env=env).end(), bytes=len(BODY))
         took = time.monotonic() - began
-        assert 0.95 * len(BODY) / 1_000_000 < took < 1.3 * len(BODY) / 1_000_000, took
+        # The time that it takes at least is what the limit promises; the other bound is one of a busy machine.
+        assert 0.95 * len(BODY) / 1_000_000 < took < 5, took
         assert read(site.part()) == BODY
         os.unlink(site.part())
     failed(site.fetch("truncated", rate_limit=1_000_000).end(), "truncated")

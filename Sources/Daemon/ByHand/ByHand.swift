@@ -10,7 +10,7 @@ public struct ByHand: Sendable {
     private let policy: Policy
     private let limits: Limits
     private let peerNetwork: String
-    private let via: Via?
+    private let via: [SiteName: Via]
     private let catalog: any ImageCatalog
     private let catalogFile: String?
     private let hosts: any HostOperations
@@ -22,9 +22,9 @@ public struct ByHand: Sendable {
     private let logger: Logger
 
     /// `peerNetwork` is what the policy's fleet was read with, and `catalogFile` what `catalog` was read from where that is not Glance: for
-    /// messages. `via` is what the call says, and wins over rules and sites; nil leaves it to them.
+    /// messages. `via` is what the call says of sites, and wins over rules and settings; a site without an entry is left to them.
     public init(
-        policy: Policy, limits: Limits, peerNetwork: String, via: Via? = nil, catalog: any ImageCatalog,
+        policy: Policy, limits: Limits, peerNetwork: String, via: [SiteName: Via] = [:], catalog: any ImageCatalog,
         catalogFile: String? = nil, hosts: any HostOperations,
         matchTimes: (any Ledger)? = nil, nova: NovaCaching<WallClock>? = nil, signatures: SignatureCheck? = nil, inspects: Bool = true,
         logger: Logger
@@ -112,7 +112,7 @@ public struct ByHand: Sendable {
     /// As above, on every host, for the images of these ids or unique names. The hosts are asked while Keystone and Glance are.
     public func plans(named selectors: [String]) async throws(Refusal) -> [Plan] {
         guard !selectors.isEmpty else { return [] }
-        let asked = policy.fleet.sites.filter { (via ?? policy.defaults.via(of: $0)) != .novaAPI }.flatMap(\.hosts)
+        let asked = policy.fleet.sites.filter { (via[$0.name] ?? policy.defaults.via(of: $0)) != .novaAPI }.flatMap(\.hosts)
         async let observed = HostObserver(hosts: hosts, forks: limits.forks).observe(asked)
         let images = try await images(selectors)
         return try await planned(for: images, targets: .everyHost, observed: await observed).plans
@@ -182,7 +182,7 @@ public struct ByHand: Sendable {
 
     private func decisions(on images: [ImageFacts], _ targets: Targets) async throws(Refusal) -> [Decision] {
         switch targets {
-        case .everyHost: return images.map { RuleSet.byHand($0, fleet: policy.fleet, via: via) }
+        case .everyHost: return images.map { RuleSet.byHand($0, fleet: policy.fleet).delivered(via) }
         case .rules:
             let (rivals, now) = (try await rivals(), Date())
             let began: [ImageID: [String: Date]]
@@ -293,10 +293,11 @@ extension Step {
 }
 
 extension Decision {
-    fileprivate func delivered(_ via: Via?) -> Decision {
-        guard let via else { return self }
+    fileprivate func delivered(_ via: [SiteName: Via]) -> Decision {
         var decision = self
-        for index in decision.placements.indices { decision.placements[index].deliver.via = via }
+        for (index, placement) in placements.enumerated() {
+            if let via = via[placement.site] { decision.placements[index].deliver.via = via }
+        }
         return decision
     }
 }

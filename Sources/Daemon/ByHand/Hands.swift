@@ -7,9 +7,11 @@ import StrictYAML
 public struct Hands: Sendable {
     /// Images of the playbook's list; nil where there is none.
     public let images: [String]?
-    /// Nil: as the site's settings say.
-    public let via: Via?
+    /// Of every site; nil: as rules and the site's settings say.
+    private let via: Via?
     private let proxyHost: HostName?
+    /// Of the proxy host's own site.
+    private let viaOfProxy: Via?
     private let forks: Int?
     private let copiesAtOnce: Int?
     private let fallsBack: Bool
@@ -17,9 +19,10 @@ public struct Hands: Sendable {
     /// Throws `.usage` where the options contradict each other, or are out of their range.
     public init(_ playbook: PlaybookArguments, via: Via? = nil, proxyHost: String? = nil, forks: Int? = nil) throws(Refusal) {
         let named = proxyHost.map { HostName($0) } ?? playbook.proxyHost
-        let usesProxy = proxyHost != nil ? true : playbook.usesProxy
         // Said as false it is the playbook's own way, every host from Glance; unsaid, the site's settings count.
-        self.via = via ?? usesProxy.map { $0 ? .proxy : .direct }
+        self.via = via ?? playbook.usesProxy.map { $0 ? .proxy : .direct }
+        // Who names a proxy means its site, and says nothing of the others.
+        self.viaOfProxy = via ?? (proxyHost == nil ? self.via : .proxy)
         if let forks, !LimitKeys.forks.contains(forks) {
             let (least, most) = (LimitKeys.forks.lowerBound, LimitKeys.forks.upperBound)
             throw .usage("--forks must be a whole number from \(least) to \(most), not \(forks)")
@@ -45,19 +48,26 @@ public struct Hands: Sendable {
                     + "add `notifications: { url_file: FILE }` with oslo's transport_url"))
     }
 
-    /// Throws `.usage` where the proxy is not a host of the selection, whether it would be used or not: before anything moves.
-    public func applied(to policy: Policy) throws(Refusal) -> Policy {
+    /// How the call has sites deliver, over rules and settings; a site without an entry is left to them.
+    public func via(in fleet: Fleet) -> [SiteName: Via] {
+        let ofProxy = proxyHost.flatMap { fleet.host($0)?.site }
+        return fleet.sites.reduce(into: [:]) { $0[$1.name] = $1.name == ofProxy ? viaOfProxy : via }
+    }
+
+    /// Throws `.usage`, before anything moves, where the proxy is no host of the selection; one that would not be used must only be in the `inventory`.
+    public func applied(to policy: Policy, of inventory: Fleet) throws(Refusal) -> Policy {
         var policy = policy
         var sites = policy.fleet.sites
         if let proxyHost {
-            guard let site = policy.fleet.host(proxyHost)?.site, let index = sites.firstIndex(where: { $0.name == site }) else {
-                let hosts = policy.fleet.hosts.map(\.name.rawValue)
+            let isUsed = viaOfProxy == .proxy || viaOfProxy == .relay
+            let (fleet, which) = isUsed ? (policy.fleet, "that were selected") : (inventory, "of the inventory")
+            guard let site = fleet.host(proxyHost)?.site else {
+                let hosts = fleet.hosts.map(\.name.rawValue)
                 let near = Nearest.word(to: proxyHost.rawValue, among: hosts).map { "; did you mean '\($0)'?" } ?? "."
-                let what =
-                    "proxy host '\(proxyHost.rawValue.printable)' is not among the \(hosts.count) compute hosts that were selected\(near)"
+                let what = "proxy host '\(proxyHost.rawValue.printable)' is not among the \(hosts.count) compute hosts \(which)\(near)"
                 throw .usage("\(what) Nothing was moved")
             }
-            if via == .proxy || via == .relay { sites[index].settings.seed = proxyHost }
+            for index in sites.indices where isUsed && sites[index].name == site { sites[index].settings.seed = proxyHost }
         }
         if let forks {
             for index in sites.indices { sites[index].settings.forks = forks }

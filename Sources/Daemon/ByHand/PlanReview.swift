@@ -48,7 +48,8 @@ public struct PlanReview: Sendable {
         /// Throws `.failed` where a file of images cannot be read, `.misconfigured` where Glance is to be asked and there are no credentials.
         /// `via`: as in `ByHand`.
         public init(
-            _ setup: Setup, from source: Source, targets: ByHand.Targets, via: Via? = nil, environment: [String: String], logger: Logger
+            _ setup: Setup, from source: Source, targets: ByHand.Targets, via: [SiteName: Via] = [:], environment: [String: String],
+            logger: Logger
         ) throws(Refusal) {
             self.setup = setup
             self.source = source

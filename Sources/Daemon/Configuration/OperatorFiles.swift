@@ -27,6 +27,15 @@ struct OperatorFiles: Sendable {
         return "\(directory)/\(path)"
     }
 
+    /// One spelling for one path: without `.`, `..` and superfluous slashes.
+    func plain(_ path: String) -> String {
+        var parts: [Substring] = []
+        for part in path.split(separator: "/") where part != "." {
+            if part == "..", let last = parts.last, last != ".." { parts.removeLast() } else { parts.append(part) }
+        }
+        return (path.hasPrefix("/") ? "/" : "") + parts.joined(separator: "/")
+    }
+
     func text(_ path: String) -> Result<String, Failure> {
         journal?.willRead(path)
         guard let bytes = Self.bytes(of: path) else {
@@ -126,11 +135,11 @@ struct OperatorFiles: Sendable {
     /// Whether nothing is there for sure. What may not be looked at is not absent: who reads it learns why it cannot be read.
     static func isAbsent(_ path: String) -> Bool { access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR) }
 
-    /// The directories in a directory, but for hidden ones.
-    func directories(in path: String) -> [String] {
+    /// The paths of what lies in a directory, but for what is hidden.
+    func contents(of path: String) -> [String] {
         // A file is none, and what cannot be listed `texts` tells.
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: path) else { return [] }
-        return names.filter { !$0.hasPrefix(".") }.sorted().map { "\(Self.withoutSlash(path))/\($0)" }.filter(isDirectory)
+        return names.filter { !$0.hasPrefix(".") }.sorted().map { "\(Self.withoutSlash(path))/\($0)" }
     }
 
     func isDirectory(_ path: String) -> Bool {

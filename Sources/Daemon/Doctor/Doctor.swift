@@ -59,7 +59,10 @@ public struct Doctor: Sendable {
         } else {
             findings.append(.ok("inventory", "\(CountText.of(fleet.sites.count, "site")), \(CountText.of(fleet.hosts.count, "host"))"))
         }
-        findings += setup.notices.list.map { .warn("inventory", $0.description, "correct the inventory where it is not meant so") }
+        let notes = [("inventory", setup.notices.others), ("rules", setup.notices.onRules)]
+        findings += notes.flatMap { check, notes in
+            notes.list.map { .warn(check, $0.description, "correct the \(check) where it is not meant so") }
+        }
         if rules.rules.isEmpty {
             findings.append(.warn("rules", "no rules, so no image will ever be wanted", "name rule files with `rules: [PATH]`"))
         } else {

@@ -14,7 +14,7 @@ struct RelayTree {
     let image: ImageFacts
     let observed: [HostName: HostObservation]
     let defaults: PlanningDefaults
-    /// As `SitePlanner` has it.
+    /// Set where the image comes to the site already: whoever could only be its seed is looked at again then.
     var arrival: Date?
 
     /// The steps in execution order: what is at rest, fetches, then copies with parents before children.

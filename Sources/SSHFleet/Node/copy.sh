@@ -49,6 +49,8 @@ copy_worker() {
     run_copy
     case $p_method:$text$said in
         sftp:*'subsystem request failed'* | sftp:*=no_sftp*)
+            [ -z "$p_peer_part" ] || [ "$have" = 0 ] ||
+                die peer "$p_peer_address has scp alone, which cannot go on with the $have bytes that are here; use via: proxy"
             p_method=scp
             new_file "$part"
             started 0
@@ -148,7 +150,7 @@ input=$!
         [ "$now" = "$last" ] || idle=0
         last=$now
     done
-    echo =stalled
+    printf "\n=stalled\n"
     kill "$copier"
 ) 3<&- 4>&- &
 stalled=$!

@@ -17,7 +17,8 @@ supervise() {
     wait "$worker"
     rc=$?
     trap '' TERM HUP INT
-    kill "$watcher"
+    # KILL: any other signal is lost on a shell that has only just been forked and still has our traps.
+    kill -s KILL "$watcher"
     wait "$watcher"
     let_go
     [ "$rc" -gt 1 ] || exit "$rc"
@@ -43,11 +44,13 @@ interrupted() {
 # The worker stands still meanwhile: it must not take the end of its tool for a failure and tell of that as well.
 end_children() {
     kill -s STOP "$worker" 2>/dev/null
+    family=''
+    # Those of the first round stay on the list: whose parent has ended is not found any longer.
     for signal in TERM KILL; do
-        family=$(grep -s '^PPid:' /proc/[0-9]*/status | awk -F '[/:\t ]+' -v root="$1" '
+        family="$family $(grep -s '^PPid:' /proc/[0-9]*/status | awk -F '[/:\t ]+' -v root="$1" '
             { parent[$3] = $NF }
             END { for (pid in parent) { up = pid
-                  for (i = 0; i < 50 && up in parent; i++) { up = parent[up]; if (up == root) { print pid; break } } } }')
+                  for (i = 0; i < 50 && up in parent; i++) { up = parent[up]; if (up == root) { print pid; break } } } }')"
         [ "$1" = "$$" ] || family="$family $1"
         # shellcheck disable=SC2086
         [ -z "$family" ] || { kill -s "$signal" $family; kill -s CONT $family; } 2>/dev/null
@@ -55,12 +58,13 @@ end_children() {
     done
 }
 
-# The length of the temporary each second; ends with TERM, and never leaves its `sleep` behind.
+# The length of the temporary each second; ends with TERM, or with us, and never leaves its `sleep` behind.
 report_progress() {
     nap=
+    exec 3<&- 9>&-
     trap 'kill $nap 2>/dev/null; exit 0' TERM
-    while :; do
-        sleep 1 >/dev/null 2>&1 3<&- 9>&- &
+    while kill -0 "$$"; do
+        sleep 1 >/dev/null 2>&1 &
         nap=$!
         wait "$nap" 2>/dev/null
         bytes=$(stat -c %s "$part" 2>/dev/null) || continue
@@ -78,6 +82,7 @@ start_progress() {
 
 # The first 4000 bytes of what comes, and the last: what we ourselves have to say stands at the end. (Not head: BusyBox's takes more than it gives.)
 shorten() {
+    exec 3<&- 9>&-
     dd bs=4000 count=1 iflag=fullblock status=none && tail -c 400
 }
 

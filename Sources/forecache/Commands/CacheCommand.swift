@@ -7,9 +7,9 @@ struct CacheCommand: AsyncParsableCommand {
         commandName: "cache",
         abstract: "Cache now, by hand: the tripleo_nova_image_cache playbook's job.",
         discussion: """
-            Named images go to every host of the inventory (cut down by --site and --role). Without IMAGE and without images in -e, everything that the \
-            rules want is brought to where they want it; an empty list in -e is nothing to do. An image that is there already is 'existing', and its age is \
-            set back to 0.
+            Named images go to every host of the inventory (cut down by --site and --role). Without IMAGE and without -e, everything that the rules want is \
+            brought to where they want it. An empty list in -e is nothing to do; -e without a list needs an IMAGE, but for --check. An image that is there \
+            already is 'existing', and its age is set back to 0.
 
             While a site's window is closed no bytes go there: its hosts are 'skipped', and the exit code is 2, or 1 where every host waits. Run it again \
             when the window is open.

@@ -5,7 +5,7 @@ import ForecacheModel
 struct RulesTestCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "test",
-        abstract: "Runs the *.test.yaml (or .yml) files beside the rules: images in, expected hosts out. Needs no service.",
+        abstract: "Runs the *.test.yaml files beside the rules: images in, expected hosts out. Needs no service.",
         discussion: """
             Each test has a fleet of its own, so --site and --role are taken, and change nothing. Exit codes: 0 all tests passed, 1 some did not, 78 a file is \
             invalid.
