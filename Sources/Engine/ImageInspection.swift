@@ -17,15 +17,16 @@ public actor ImageInspection {
 
     private let catalog: any ImageCatalog
     /// Each holds up to 4 MiB.
-    private let looks = Forks(Limits().imagesAtOnce)
+    private let looks: Forks
     private var findings: [Subject: Finding] = [:]
 
     /// Nil where signatures are not asked for.
     private let signatures: SignatureCheck?
 
-    public init(catalog: any ImageCatalog, signatures: SignatureCheck? = nil) {
+    public init(catalog: any ImageCatalog, signatures: SignatureCheck? = nil, looks: Forks) {
         self.catalog = catalog
         self.signatures = signatures
+        self.looks = looks
     }
 
     private enum Finding: Hashable, Sendable {

@@ -29,7 +29,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         self.ledger = ledger
         self.policy = policy
         self.surveyor = surveyor
-        self.inspection = ImageInspection(catalog: catalog, signatures: signatures)
+        self.inspection = ImageInspection(catalog: catalog, signatures: signatures, looks: looks)
         self.rivals = rivals ?? RivalBook(catalog: catalog)
         self.executor = executor
         self.counters = counters
@@ -62,13 +62,17 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
     public func reconcile(_ id: ImageID, cause: WorkCause, reached: @escaping @Sendable (Stage) async -> Void = { _ in }) async -> End {
         do throws(Failure) {
             while true {
-                let (policy, began) = (policy.value, clock.now)
+                let policy = policy.value
                 guard let draft = try await looks.run({ () async throws(Failure) in try await look(at: id, policy, cause) }) else {
                     return .settled
                 }
+                let looked = clock.now
                 let plan = try await inspection.inspected(draft.plan) { await reached(.waits($0)) }
                 // An image that was read as a whole for its signature has taken its time, and is known now.
-                if plan.movesBytes, began.duration(to: clock.now) > Self.lookLasts { continue }
+                if plan.movesBytes, looked.duration(to: clock.now) > Self.lookLasts {
+                    logger.info("looked at again, after a long look at its bytes", metadata: ["image": "\(id)"])
+                    continue
+                }
                 try check(plan, policy.fleet, draft.observed)
                 log(draft.decision, plan, cause)
                 return end(after: try await execute(plan, policy.fleet, reached))

@@ -13,7 +13,7 @@ extension Window {
     }
 
     private static let shortZones: Set = [
-        "UTC", "GMT", "UCT", "CET", "EET", "MET", "WET", "EST", "HST", "MST", "PRC", "ROC", "ROK",
+        "UTC", "GMT", "GMT0", "GMT+0", "GMT-0", "UCT", "CET", "EET", "MET", "WET", "EST", "HST", "MST", "PRC", "ROC", "ROK", "GB", "NZ",
     ]
 
     public func isOpen(at moment: Date) -> Bool { isOpen(at: moment, zone) }

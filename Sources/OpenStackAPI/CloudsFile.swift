@@ -20,7 +20,7 @@ extension CloudSettings {
             let known = entries?.keys.sorted() ?? []
             let has = "; it has \(known.isEmpty ? "none" : known.joined(separator: ", "))"
             let near = Nearest.word(to: cloud, among: known).map { "; did you mean '\($0)'?" } ?? has
-            throw Failure(.permanent, "\(path) has no cloud '\(cloud)'\(near)")
+            throw Failure(.permanent, "\(path) has no cloud '\(cloud)'\(near)\(unread.map { " (\($0))" } ?? "")")
         }
         let secureName = environment.filled("OS_CLIENT_SECURE_FILE")
         let (secure, unreadSecure) = try firstFile(secureName.map { [$0] } ?? folders.map { $0 + "secure.yaml" }, readFile)

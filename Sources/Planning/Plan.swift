@@ -16,18 +16,19 @@ public struct Plan: Hashable, Sendable, Codable {
     }
 
     public var steps: [Step] { sites.flatMap(\.steps) }
-    /// Hosts that are to have the image; those that only rules in dry-run mode want are not.
-    public var wanted: Set<HostName> { underWay.union(steps.lazy.filter { $0.action != .none(.dryRun) }.map(\.host)) }
-    /// True where bytes would be moved: then they are looked at first.
-    public var movesBytes: Bool { sites.contains(where: \.movesBytes) }
+    /// Hosts that are to have the image; those that only rules in dry-run mode want are not, nor those that must not have it.
+    public var wanted: Set<HostName> { underWay.union(steps.lazy.filter(\.isWanted).map(\.host)) }
+    /// True where bytes would be moved: then they are looked at first. Nova fetches what it is to touch and does not find.
+    public var movesBytes: Bool { sites.contains { $0.movesBytes || ($0.via == .novaAPI && !$0.steps.allSatisfy(\.isAtRest)) } }
 
-    /// The same plan without any transfer: every host that would have received the bytes says why it does not.
+    /// The same plan without any transfer: every host that would have received the bytes, or may by Nova's hand, says why it does not.
     public func refusing(_ reason: String) -> Plan {
         var plan = self
         for site in plan.sites.indices {
             for step in plan.sites[site].steps.indices {
                 switch plan.sites[site].steps[step].action {
                 case .fetch, .copy, .relay: plan.sites[site].steps[step].refuse(reason)
+                case .touch where plan.sites[site].via == .novaAPI: plan.sites[site].steps[step].refuse(reason)
                 case .touch, .none: continue
                 }
             }
@@ -136,6 +137,13 @@ public struct Step: Hashable, Sendable, Codable {
         switch action {
         case .fetch, .copy, .relay: true
         case .touch, .none: false
+        }
+    }
+
+    fileprivate var isWanted: Bool {
+        switch action {
+        case .none(.dryRun), .none(.refused): false
+        case .fetch, .copy, .relay, .touch, .none: true
         }
     }
 

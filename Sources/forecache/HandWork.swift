@@ -48,7 +48,7 @@ struct HandWork: Sendable {
             policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network,
             via: hands.via(in: setup.fleet), catalog: shells.catalog, hosts: shells.hosts,
             matchTimes: named == nil ? setup.matchTimes { say("note: \($0)") } : nil,
-            nova: shells.nova, signatures: shells.signatures, logger: common.logger())
+            nova: shells.nova, signatures: shells.signatures, inspects: delivery != nil, logger: common.logger())
     }
 
     /// The operator's files with what the call says over them, and the images that it names; nil: it leaves them to the rules.

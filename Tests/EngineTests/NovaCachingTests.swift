@@ -152,6 +152,17 @@ import Testing
         #expect(await world.nova.requests.isEmpty)
     }
 
+    /// Nova fetches what it is to touch and does not find.
+    @Test func whatMustNotReachNovaIsNotTouchedThroughItEither() async throws {
+        let world = try await world(hosts: 2)
+        #expect(await world.reconciler.reconcile(id, cause: .event) == .settled)
+        await world.catalog.put(head: [0x51, 0x46, 0x49, 0xFB, 0, 0, 0, 3], of: id)
+        await world.catalog.change(id) { $0.digest = Digest(.sha512, hex: String(repeating: "cd", count: 64)) }
+        world.clock.advance(by: .seconds(52_000))
+        #expect(reason(await world.reconciler.reconcile(id, cause: .resync)).contains("is refused"))
+        #expect(await world.nova.requests.count == 1)
+    }
+
     // MARK: - The round by itself
 
     @Test func namesAreTheSameShortOrFull() {

@@ -88,12 +88,12 @@ struct World {
     }
 }
 
-/// Awaits a condition, letting other tasks run; fails the test where it does not come true in time.
+/// Awaits a condition, letting other tasks run; throws where it does not come true in time, which ends what else the test runs.
 func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
     let deadline = ContinuousClock.now.advanced(by: .seconds(20))
     while ContinuousClock.now < deadline {
         if try await condition() { return }
         await Task.yield()
     }
-    Issue.record("did not happen in time: \(what)")
+    throw Failure(.fatal, "did not happen in time: \(what)")
 }

@@ -61,6 +61,8 @@ import Testing
         observed["dcn1-compute-1"] = .told(since: now.addingTimeInterval(-60_000), isDue: true)
         #expect(lines(plan()) == ["dcn1-compute-0 touch", "dcn1-compute-1 touch", "dcn1-compute-2 touch"])
         #expect(PlanCheck.violations(plan(), fleet: fleet, observed: observed).isEmpty)
+        // Nova fetches for whom it does not find the file, so a refusal is one for all of them.
+        #expect(plan().movesBytes && !plan().refusing("no").movesBytes && plan().refusing("no").wanted.isEmpty)
     }
 
     @Test func outsideTheWindowNovaIsNotAskedAtAllWhereItWouldFetch() throws {

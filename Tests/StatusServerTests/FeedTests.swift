@@ -40,6 +40,7 @@ import Testing
             open.removeLast()
             // The server learns of it when it next writes: one event is told until there is room, at most as long as the test may take.
             while true {
+                try Task.checkCancellation()
                 server.world.tell(
                     StatusEvent(at: RunningServer.now, kind: .started, image: try image(1), host: "h0"))
                 let curl = try Curl(["-siN", "--max-time", "30", url])
@@ -50,6 +51,9 @@ import Testing
 
     /// Awaits that the feed's consumer is there.
     private func listening(_ server: RunningServer) async throws {
-        while server.world.listeners.withLock({ $0.isEmpty }) { await Task.yield() }
+        while server.world.listeners.withLock({ $0.isEmpty }) {
+            try Task.checkCancellation()
+            await Task.yield()
+        }
     }
 }

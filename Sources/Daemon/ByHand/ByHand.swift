@@ -38,7 +38,7 @@ public struct ByHand: Sendable {
         self.hosts = hosts
         self.matchTimes = matchTimes
         self.nova = nova
-        self.inspection = inspects ? ImageInspection(catalog: catalog, signatures: signatures) : nil
+        self.inspection = inspects ? ImageInspection(catalog: catalog, signatures: signatures, looks: Forks(limits.imagesAtOnce)) : nil
         self.logger = logger
     }
 

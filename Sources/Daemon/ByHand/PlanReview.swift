@@ -66,6 +66,10 @@ public struct PlanReview: Sendable {
                 notes = saved.saved.notes
             }
             let matchTimes = targets == .rules ? setup.matchTimes { notes.append($0) } : nil
+            if setup.configuration.verifiesSignatures {
+                notes.append(
+                    "signatures are not looked at here: an image may have to be read as a whole for it, before its bytes go anywhere")
+            }
             self.notes = notes
             byHand = ByHand(
                 policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network, via: via,

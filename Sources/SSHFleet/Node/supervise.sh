@@ -44,13 +44,11 @@ interrupted() {
 # The worker stands still meanwhile: it must not take the end of its tool for a failure and tell of that as well.
 end_children() {
     kill -s STOP "$worker" 2>/dev/null
-    family=''
-    # Those of the first round stay on the list: whose parent has ended is not found any longer.
     for signal in TERM KILL; do
-        family="$family $(grep -s '^PPid:' /proc/[0-9]*/status | awk -F '[/:\t ]+' -v root="$1" '
+        family=$(grep -s '^PPid:' /proc/[0-9]*/status | awk -F '[/:\t ]+' -v root="$1" '
             { parent[$3] = $NF }
             END { for (pid in parent) { up = pid
-                  for (i = 0; i < 50 && up in parent; i++) { up = parent[up]; if (up == root) { print pid; break } } } }')"
+                  for (i = 0; i < 50 && up in parent; i++) { up = parent[up]; if (up == root) { print pid; break } } } }')
         [ "$1" = "$$" ] || family="$family $1"
         # shellcheck disable=SC2086
         [ -z "$family" ] || { kill -s "$signal" $family; kill -s CONT $family; } 2>/dev/null
