@@ -103,7 +103,7 @@ let floor6: [Target] = [
 ]
 
 let side: [Target] = [
-    .target(name: "ForecacheTestSupport", dependencies: ["Engine", "ForecacheModel", "Planning"], swiftSettings: fast)
+    .target(name: "ForecacheTestSupport", dependencies: ["Engine", "ForecacheModel", "Planning", logging], swiftSettings: fast)
 ]
 
 let tests: [Target] = [
@@ -130,8 +130,8 @@ let tests: [Target] = [
         swiftSettings: strict),
     .testTarget(name: "SignaturesTests", dependencies: ["ForecacheModel", "Signatures"], swiftSettings: strict),
     .testTarget(
-        name: "OpenStackAPITests", dependencies: ["Engine", "ForecacheModel", "OpenStackAPI", logging], exclude: ["fault_server.py"],
-        swiftSettings: strict),
+        name: "OpenStackAPITests", dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "OpenStackAPI", logging],
+        exclude: ["fault_server.py"], swiftSettings: strict),
     .testTarget(
         name: "SQLiteLedgerTests", dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "Planning", "SQLiteLedger", grdb],
         swiftSettings: strict),

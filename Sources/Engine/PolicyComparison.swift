@@ -21,8 +21,7 @@ public enum PolicyComparison {
                 difference.added += row.added
                 difference.removed += row.removed
                 let bytes = (image.sizeBytes ?? 0).multipliedReportingOverflow(by: Int64(row.added))
-                let sum = difference.addedBytes.addingReportingOverflow(bytes.overflow ? .max : bytes.partialValue)
-                difference.addedBytes = sum.overflow ? .max : sum.partialValue
+                difference.addedBytes = difference.addedBytes.saturating(plus: bytes.overflow ? .max : bytes.partialValue)
             }
             rows += found
             await Task.yield()

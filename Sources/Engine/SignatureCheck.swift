@@ -51,8 +51,7 @@ public actor SignatureCheck {
         guard let known = image.digest, let bytes = image.sizeBytes else {
             throw Failure(.retriable, "Glance has no size or digest of image \(image.id) yet, so its signature cannot be checked")
         }
-        let made = try await digest(signature.hash, of: image.id, bytes: bytes, known: known, inLine)
-        guard let digest = made else {
+        guard let digest = try await digest(signature.hash, of: image.id, bytes: bytes, known: known, inLine) else {
             return "Glance sent bytes that do not match its own \(known.algorithm.rawValue) of the image"
         }
         do throws(SignatureRefusal) {

@@ -53,7 +53,7 @@ struct StepWork: Sendable {
         case .refused(let reason): outcome(.failed, reason: reason, failure: .permanent)
         case .unreachable(let reason): outcome(.failed, reason: reason, failure: .retriable)
         case .waiting(let opening): outcome(.skipped, reason: site.waitReason(opening), againAt: opening)
-        case .arriving(let lookAgain): outcome(.skipped, reason: site.arrivalReason, againAt: lookAgain)
+        case .arriving(let lookAgain): outcome(.skipped, reason: SitePlan.arrivalReason(site.site), againAt: lookAgain)
         }
     }
 

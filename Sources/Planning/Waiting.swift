@@ -1,4 +1,4 @@
-import ForecacheModel
+public import ForecacheModel
 public import FoundationEssentials
 
 extension SitePlan {
@@ -33,18 +33,16 @@ extension SitePlan {
     }
 
     /// What an operator reads where a host waits for bytes that come to its site already.
-    public var arrivalReason: String { Step.arrivalReason(site) }
+    public static func arrivalReason(_ site: SiteName) -> String {
+        "the image is on its way to site \(site) already; copied from a host there once one has it"
+    }
 }
 
 extension Step {
-    fileprivate static func arrivalReason(_ site: SiteName) -> String {
-        "the image is on its way to site \(site) already; copied from a host there once one has it"
-    }
-
     func arriving(at site: SiteName, lookAgain: Date) -> Step {
         var step = self
         step.action = .none(.arriving(lookAgain: lookAgain))
-        step.reasons.append(Self.arrivalReason(site))
+        step.reasons.append(SitePlan.arrivalReason(site))
         return step
     }
 }

@@ -75,10 +75,11 @@ struct GlobReader {
     private mutating func readBrace() throws(PatternError) {
         let rest = source[(position + 1)...]
         if rest.first == "{" { throw PatternError("has '{{'; write {site} or {role}, and [{] for a literal '{'") }
-        if let close = rest.firstIndex(of: "}"), rest[..<close].contains(",") {
-            throw PatternError("has '{\(String(rest[..<close]))}', but there are no alternatives in braces; write a list of globs")
+        let end = rest.firstIndex(of: "}")
+        if let end, rest[..<end].contains(",") {
+            throw PatternError("has '{\(String(rest[..<end]))}', but there are no alternatives in braces; write a list of globs")
         }
-        guard let close = rest.firstIndex(of: "}"), close > position + 1,
+        guard let close = end, close > position + 1,
             rest[..<close].allSatisfy({ $0.isLowercase && $0.isASCII || $0 == "_" })
         else {
             program.tokens.append(.literal("{"))

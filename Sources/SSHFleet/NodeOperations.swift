@@ -118,7 +118,7 @@ final class NodeOperations {
             ["cache_dir": settings.cacheDirectory, "older_than": String(max(0, olderThanSeconds))], host: host)
         var freed: Int64 = 0
         _ = try await run(.sweep, input, on: host, deadlineSeconds: limits.commandSeconds) { event in
-            if case .swept(let bytes) = event { freed = freed.addingReportingOverflow(bytes).partialValue }
+            if case .swept(let bytes) = event { freed = freed.saturating(plus: bytes) }
         }
         return freed
     }
@@ -259,7 +259,7 @@ private struct SurveyAssembly {
             survey?.baseFiles.append(
                 BaseFile(name: name, bytes: bytes, allocatedBytes: allocatedBytes, ageSeconds: Double(nodeNow) - Double(modified)))
         case .temporary(let bytes):
-            if let sum = survey?.temporaryBytes { survey?.temporaryBytes = sum.addingReportingOverflow(bytes).partialValue }
+            if let sum = survey?.temporaryBytes { survey?.temporaryBytes = sum.saturating(plus: bytes) }
         default: break
         }
     }

@@ -29,6 +29,14 @@ import Testing
         return options
     }
 
+    /// The inventory is the one that the file names.
+    private func configuredBy(_ file: String) -> Setup.Options {
+        options {
+            $0.file = file
+            $0.inventory = []
+        }
+    }
+
     private func refusal(_ options: Setup.Options) -> Refusal? {
         do throws(Refusal) {
             _ = try Setup.load(options)
@@ -183,11 +191,7 @@ import Testing
             })
         #expect(linted?.exitCode == 78)
         let own = try folder.write("own.yaml", "inventory: [inventories]\nrules: [rules]\n")
-        let configured = refusal(
-            options {
-                $0.file = own
-                $0.inventory = []
-            })
+        let configured = refusal(configuredBy(own))
         #expect(configured?.message?.contains("the inventory has no role 'Edge'") == true)
     }
 
@@ -197,11 +201,7 @@ import Testing
             "rules/a.yaml",
             "apiVersion: forecache/v1\nrules: [{ name: r, match: { always: true }, targets: { roles: [Compute] } }]\n")
         let config = try folder.write("f.yaml", "inventory: [inventories]\nhosts_group: nova_computes\nrules: [rules]\n")
-        let message = refusal(
-            options {
-                $0.file = config
-                $0.inventory = []
-            })?.message
+        let message = refusal(configuredBy(config))?.message
         #expect(message?.contains("there is no group 'nova_computes'") == true)
         #expect(message?.contains("has no role") == false)
     }
@@ -212,11 +212,7 @@ import Testing
         try folder.write(
             "rules/a.yaml", "apiVersion: forecache/v1\nrules: [{ name: r, match: { always: true }, targets: { sites: [dcn2] } }]\n")
         let config = try folder.write("f.yaml", "inventory: [inventories, missing]\nrules: [rules]\n")
-        let message = refusal(
-            options {
-                $0.file = config
-                $0.inventory = []
-            })?.message
+        let message = refusal(configuredBy(config))?.message
         let missing = "\(folder.path)/missing"
         #expect(message == "\(missing):1:1: cannot read \(missing): no such file or directory")
     }

@@ -1,5 +1,6 @@
 import Engine
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Logging
 import Synchronization
@@ -31,6 +32,8 @@ import Testing
     private func cloud(_ logins: [FaultServer.Answer], _ routes: [String: [FaultServer.Answer]]) throws -> FaultServer {
         try FaultServer(routes.merging(["POST /id/v3/auth/tokens": logins]) { $1 })
     }
+
+    private static let reasons: @Sendable (LogEvent) -> String = { "\($0.level): \($0.message): \($0.metadata?["reason"] ?? "")" }
 
     private func catalog(
         _ server: FaultServer, _ variables: [String: String] = [:], stallSeconds: Int = 5,
@@ -261,15 +264,15 @@ import Testing
     }
 
     @Test func anImageWhoseDigestCannotBeCheckedIsComplainedOfOnce() async throws {
-        let log = Log()
+        let log = WarningLog(Self.reasons)
         let odd =
             record().dropLast()
             + ", \"os_hash_algo\": \"blake2b\", \"os_hash_value\": \"00\", \"checksum\": \"\(String(repeating: "a", count: 32))\"}"
         let server = try cloud([login()], [show: [.init(body: String(odd))]])
-        let catalog = try catalog(server, logger: Logger(label: "test") { _ in log })
+        let catalog = try catalog(server, logger: log.logger)
         for _ in 0..<3 { #expect(try await catalog.image(id)?.digest?.algorithm == .md5) }
         #expect(
-            log.lines == ["warning: Glance's digest of the image cannot be checked: os_hash_algo is 'blake2b', which is not known here"])
+            log.warnings == ["warning: Glance's digest of the image cannot be checked: os_hash_algo is 'blake2b', which is not known here"])
     }
 
     @Test func pagesAreFollowedBelowTheProxysPrefix() async throws {
@@ -323,11 +326,11 @@ import Testing
     }
 
     @Test func aRecordThatCannotBeUsedIsComplainedOfOnce() async throws {
-        let log = Log()
+        let log = WarningLog(Self.reasons)
         let server = try cloud([login()], ["GET \(list)": [.init(body: "{\"images\": [{\"id\": \"\(id)\"}]}")]])
-        let catalog = try catalog(server, logger: Logger(label: "test") { _ in log })
+        let catalog = try catalog(server, logger: log.logger)
         for _ in 0..<2 { #expect(try await catalog.images(named: nil).isEmpty) }
-        #expect(log.lines == ["warning: image record cannot be used: image \(id): 'created_at' is not a time"])
+        #expect(log.warnings == ["warning: image record cannot be used: image \(id): 'created_at' is not a time"])
     }
 
     @Test(arguments: [
@@ -377,28 +380,4 @@ private final class TestClock: Sendable {
     var now: Date { Date(timeIntervalSince1970: seconds.withLock { $0 }) }
 
     func advance(_ by: Double) { seconds.withLock { $0 += by } }
-}
-
-/// Warnings with their reasons; nothing else is kept.
-private final class Log: LogHandler {
-    private let kept = Mutex<[String]>([])
-    var lines: [String] { kept.withLock { $0 } }
-
-    func log(event: LogEvent) {
-        guard event.level == .warning else { return }
-        kept.withLock { $0.append("\(event.level): \(event.message): \(event.metadata?["reason"] ?? "")") }
-    }
-
-    subscript(metadataKey _: String) -> Logger.Metadata.Value? {
-        get { nil }
-        set {}
-    }
-    var metadata: Logger.Metadata {
-        get { [:] }
-        set {}
-    }
-    var logLevel: Logger.Level {
-        get { .trace }
-        set {}
-    }
 }

@@ -1,7 +1,7 @@
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Logging
-import Synchronization
 import Testing
 
 @testable import SSHFleet
@@ -181,8 +181,8 @@ import Testing
         ("/dev/null", "/dev/null: it is no regular file"), ("/etc/ssh/ssh_known_hosts", ": No such file or directory"),
     ])
     func acceptedKeysThatNoFileCanTakeAreKeptInMemoryAndSaidOnce(file: String, warning: String) async throws {
-        let log = Log()
-        let credentials = Credentials(passphrase: nil, agent: nil, logger: Logger(label: "test", factory: { _ in log }))
+        let log = WarningLog { "\($0.metadata?["file"] ?? ""): \($0.metadata?["reason"] ?? "")" }
+        let credentials = Credentials(passphrase: nil, agent: nil, logger: log.logger)
         let (first, second) = (Wire.string("ssh-ed25519") + [1], Wire.string("ssh-ed25519") + [2])
         for address in ["h", "i"] {
             let target = LoginTarget(name: "n", address: address, port: 22, user: "u", timeoutSeconds: 1, hostKeyChecking: .acceptNew)
@@ -201,30 +201,6 @@ import Testing
             #expect(refused.kind == .permanent)
             #expect(refused.context.contains("libssh2 cannot check"))
         }
-    }
-}
-
-/// Keeps what warnings say.
-private final class Log: LogHandler {
-    private let kept = Mutex<[String]>([])
-    var warnings: [String] { kept.withLock { $0 } }
-
-    func log(event: LogEvent) {
-        guard event.level == .warning else { return }
-        kept.withLock { $0.append("\(event.metadata?["file"] ?? ""): \(event.metadata?["reason"] ?? "")") }
-    }
-
-    subscript(metadataKey _: String) -> Logger.Metadata.Value? {
-        get { nil }
-        set {}
-    }
-    var metadata: Logger.Metadata {
-        get { [:] }
-        set {}
-    }
-    var logLevel: Logger.Level {
-        get { .trace }
-        set {}
     }
 }
 
