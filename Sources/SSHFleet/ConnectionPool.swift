@@ -15,8 +15,16 @@ final class ConnectionPool {
         var since: ContinuousClock.Instant
     }
 
-    /// Log-ins in flight to one address: sshd's MaxStartups begins to drop at 10.
-    private static let loginsPerAddress = 8
+    /// Where log-ins to one address pass.
+    private final class Door {
+        /// Log-ins in flight: sshd's MaxStartups begins to drop at 10.
+        let turnstile = Turnstile(8)
+        /// Who passes or still wants to.
+        var users = 0
+        /// When somebody last got in.
+        var lastEntry = ContinuousClock.now
+    }
+
     private static let idleTime = Duration.seconds(60)
 
     private let credentials: Credentials
@@ -25,7 +33,7 @@ final class ConnectionPool {
     private let idleLimit: Int
     private var idle: [Key: [Idle]] = [:]
     private var idleCount = 0
-    private var doors: [String: (turnstile: Turnstile, users: Int)] = [:]
+    private var doors: [String: Door] = [:]
     private var reaper: Task<Void, Never>?
     private var isClosed = false
 
@@ -117,32 +125,44 @@ final class ConnectionPool {
         return try await open(target, through: outer, ssh, identities, door: target)
     }
 
+    /// A log-in that the server drops is tried again. As long as others get in there the server is merely busy; it is given up where nobody
+    /// got in for as long as a connection may take.
     private func open(
-        _ target: LoginTarget, through jump: SSHSession?, _ ssh: SSHSettings, _ identities: [Identity], door: LoginTarget
+        _ target: LoginTarget, through jump: SSHSession?, _ ssh: SSHSettings, _ identities: [Identity], door place: LoginTarget
     ) async throws(Failure) -> SSHSession {
-        let place = "\(door.address) \(door.port)"
+        let key = "\(place.address) \(place.port)"
+        let door = doors[key] ?? Door()
+        doors[key] = door
+        door.users += 1
+        defer {
+            door.users -= 1
+            if door.users == 0 { doors[key] = nil }
+        }
         var pause = 0.2
-        var attempt = 1
+        var firstDrop: ContinuousClock.Instant?
         while true {
-            try await enter(place, target)
-            switch try await tryOnce(target, through: jump, ssh, identities, place) {
-            case .open(let session): return session
+            try await enter(door, place, target)
+            switch try await tryOnce(target, through: jump, ssh, identities, door) {
+            case .open(let session):
+                door.lastEntry = .now
+                return session
             case .dropped(let failure):
+                let dropped = firstDrop ?? .now
+                firstDrop = dropped
                 // A channel that was dropped is spent; the operation itself is tried again by whoever wanted it.
-                guard attempt < 5, jump == nil else { throw failure }
-                logger.debug("log-in dropped by the server, trying again", metadata: ["host": "\(target.name)", "attempt": "\(attempt)"])
+                guard jump == nil, .now < max(dropped, door.lastEntry) + .seconds(target.timeoutSeconds) else { throw failure }
+                logger.debug("log-in dropped by the server, trying again", metadata: ["host": "\(target.name)"])
                 let wake = await SSHLoop.shared.loop.wait(until: .now + .seconds(pause * Double.random(in: 0.5...1.5)))
                 if wake == .cancelled { throw Failure(.cancelled, "cancelled while logging in to \(target.text)") }
-                attempt += 1
-                pause *= 2
+                pause = min(2 * pause, 2)
             }
         }
     }
 
     private func tryOnce(
-        _ target: LoginTarget, through jump: SSHSession?, _ ssh: SSHSettings, _ identities: [Identity], _ place: String
+        _ target: LoginTarget, through jump: SSHSession?, _ ssh: SSHSettings, _ identities: [Identity], _ door: Door
     ) async throws(Failure) -> SSHSession.Opening {
-        defer { leave(place) }
+        defer { door.turnstile.leave() }
         let known = credentials.knownHosts(ssh.knownHostsFiles)
         return try await SSHSession.open(
             target, through: jump, keyTypes: credentials.keyTypes(for: target, known),
@@ -152,29 +172,15 @@ final class ConnectionPool {
             identities: identities)
     }
 
-    private func enter(_ place: String, _ target: LoginTarget) async throws(Failure) {
-        let turnstile = doors[place]?.turnstile ?? Turnstile(Self.loginsPerAddress)
-        doors[place] = (turnstile, (doors[place]?.users ?? 0) + 1)
+    private func enter(_ door: Door, _ place: LoginTarget, _ target: LoginTarget) async throws(Failure) {
         // Two hundred hosts behind one bastion take their time; a deadline is here so that nothing waits for ever.
-        switch await turnstile.enter(until: .now + .seconds(300)) {
+        switch await door.turnstile.enter(until: .now + .seconds(300)) {
         case .ready: return
         case .timedOut:
-            forget(place)
-            throw Failure(.retriable, "no turn to log in to \(target.text) within 300 s: too many log-ins to \(place) are slow")
-        case .cancelled:
-            forget(place)
-            throw Failure(.cancelled, "cancelled before logging in to \(target.text)")
+            throw Failure(
+                .retriable, "no turn to log in to \(target.text) within 300 s: too many log-ins to \(place.address) port \(place.port) are slow")
+        case .cancelled: throw Failure(.cancelled, "cancelled before logging in to \(target.text)")
         }
-    }
-
-    private func leave(_ place: String) {
-        doors[place]?.turnstile.leave()
-        forget(place)
-    }
-
-    private func forget(_ place: String) {
-        guard let door = doors[place] else { return }
-        doors[place] = door.users > 1 ? (door.turnstile, door.users - 1) : nil
     }
 
     private func wrapped<Value>(_ context: String, _ body: () async throws(Failure) -> Value) async throws(Failure) -> Value {
