@@ -178,7 +178,8 @@ final class ConnectionPool {
         case .ready: return
         case .timedOut:
             throw Failure(
-                .retriable, "no turn to log in to \(target.text) within 300 s: too many log-ins to \(place.address) port \(place.port) are slow")
+                .retriable,
+                "no turn to log in to \(target.text) within 300 s: too many log-ins to \(place.address) port \(place.port) are slow")
         case .cancelled: throw Failure(.cancelled, "cancelled before logging in to \(target.text)")
         }
     }

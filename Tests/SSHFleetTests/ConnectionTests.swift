@@ -178,25 +178,49 @@ import Testing
 
     @Test func aServerThatSaysNothingHitsTheConnectTimeout() async throws {
         try await SSHServer.run { server in
-            let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            let (listener, port) = listen()
             defer { close(listener) }
-            var address = sockaddr_in()
-            address.sin_family = sa_family_t(AF_INET)
-            address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-            var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-            withUnsafeMutablePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    _ = bind(listener, $0, length)
-                    _ = listen(listener, 8)
-                    _ = getsockname(listener, $0, &length)
-                }
-            }
             var host = server.host(timeoutSeconds: 1)
-            host.ssh.port = Int(UInt16(bigEndian: address.sin_port))
+            host.ssh.port = port
             let silent = try await failure { () throws(Failure) in _ = try await makePool().output(of: "true", on: host) }
             #expect(silent.kind == .retriable)
             #expect(silent.context.contains("the SSH handshake: no answer"))
         }
+    }
+
+    @Test func aServerThatAlwaysHangsUpIsGivenUp() async throws {
+        try await SSHServer.run { server in
+            let (listener, port) = listen()
+            // Ends when the listener is shut down.
+            let hangsUp = Thread { while case let client = accept(listener, nil, nil), client >= 0 { close(client) } }
+            hangsUp.start()
+            defer {
+                shutdown(listener, Int32(SHUT_RDWR))
+                close(listener)
+            }
+            var host = server.host(timeoutSeconds: 1)
+            host.ssh.port = port
+            let refused = try await failure { () throws(Failure) in _ = try await makePool().output(of: "true", on: host) }
+            #expect(refused.kind == .retriable)
+            #expect(refused.context.contains("or no SSH server"))
+        }
+    }
+
+    /// A listener on a free port of the loopback address, and the port.
+    private func listen() -> (Int32, Int) {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                _ = bind(listener, $0, length)
+                _ = Glibc.listen(listener, 8)
+                _ = getsockname(listener, $0, &length)
+            }
+        }
+        return (listener, Int(UInt16(bigEndian: address.sin_port)))
     }
 
     @Test func throughAJumpHost() async throws {
