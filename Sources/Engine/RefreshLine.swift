@@ -11,7 +11,7 @@ struct RefreshLine {
     private static let shareOfFailing = 0.25
 
     private let places: Int
-    private let placesPerSite: Int
+    private var placesPerSite = 1
     private let placesOfFailing: Int
     /// Per site, soonest expiry last: taken from the end.
     private var waiting: [SiteName: [DueHost]] = [:]
@@ -23,9 +23,8 @@ struct RefreshLine {
     /// Hosts whose last try failed.
     private var failing: Set<HostName> = []
 
-    init(places: Int, placesPerSite: Int) {
+    init(places: Int) {
         self.places = max(1, places)
-        self.placesPerSite = max(1, min(placesPerSite, places))
         placesOfFailing = max(1, Int(Double(places) * Self.shareOfFailing))
     }
 
@@ -33,8 +32,9 @@ struct RefreshLine {
     var hasFreePlaces: Bool { inFlight.count < places }
     var inFlightCount: Int { inFlight.count }
 
-    /// What is due now, soonest expiry first.
-    mutating func looked(_ due: [DueHost], site: (HostName) -> SiteName) {
+    /// What is due now, soonest expiry first. What is in flight stays so where a site has fewer places than before.
+    mutating func looked(_ due: [DueHost], placesPerSite: Int, site: (HostName) -> SiteName) {
+        self.placesPerSite = max(1, placesPerSite)
         (waiting, waitingFailing) = ([:], [])
         for host in due.reversed() where inFlight[host.host] == nil {
             let site = site(host.host)

@@ -37,7 +37,7 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
         self.clock = clock
         self.logger = logger
         self.workWakeup = workWakeup
-        line = RefreshLine(places: limits.forks, placesPerSite: limits.forksPerSite)
+        line = RefreshLine(places: limits.forks)
     }
 
     /// How a host's refresh ended.
@@ -127,8 +127,8 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
         if let lineIsGoodUntil, began < lineIsGoodUntil, !line.isEmpty || !line.hasFreePlaces { return }
         handedOver = handedOver.filter { began < $0.value }
         let due = try await ledger.hostsDue(at: began.date, limit: Self.hostsAtOnce).filter { handedOver[$0.host] == nil }
-        let fleet = policy.value.fleet
-        line.looked(due) { fleet.host($0)?.site ?? "" }
+        let policy = policy.value
+        line.looked(due, placesPerSite: policy.defaults.forks) { policy.fleet.host($0)?.site ?? "" }
         let ended = clock.now
         lineIsGoodUntil = ended.advanced(by: max(.seconds(5), began.duration(to: ended) * 20))
     }

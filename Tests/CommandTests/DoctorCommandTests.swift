@@ -51,6 +51,14 @@ import Testing
         #expect(summary["fail"] == findings.count { $0["level"] as? String == "fail" })
     }
 
+    @Test(arguments: [("[nowhere, hosts]", 0), ("[nowhere, elsewhere]", 1)])
+    func oneOfSeveralKnownHostsFilesIsEnough(files: String, failures: Int) async throws {
+        try program.write("hosts", "")
+        try program.write("f.yaml", "inventory: [inventories]\nssh: { known_hosts: \(files) }\nstate: ledger.sqlite\n")
+        let findings = try findings(try await program.run("doctor", "--config", "f.yaml", "--output", "json"))
+        #expect(findings.count { ($0["text"] as? String)?.hasPrefix("known hosts ") == true } == failures)
+    }
+
     @Test func notesOnRulesAreNotTheInventorys() async throws {
         try program.write("rules/a.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: a, match: { tag: a } }\n")
         try program.write("rules/below/b.yaml", "")

@@ -124,12 +124,13 @@ struct OperatorFiles: Sendable {
         }
     }
 
-    /// What `ssh` itself uses where nothing is said: the user's own keys and known hosts, as far as they exist.
+    /// What `ssh` itself uses where nothing is said: the user's own keys, as far as they exist, and known hosts. The user's file is where a host key that is
+    /// accepted will be written.
     var sshDefaults: SSHSettings {
         let keys = ["id_ed25519", "id_ecdsa", "id_rsa"].map { "\(home)/.ssh/\($0)" }
-        let known = ["\(home)/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"]
-        let exists = { (path: String) in FileManager.default.fileExists(atPath: path) }
-        return SSHSettings(identityFiles: keys.filter(exists), knownHostsFiles: known.filter(exists))
+        return SSHSettings(
+            identityFiles: keys.filter { FileManager.default.fileExists(atPath: $0) },
+            knownHostsFiles: ["\(home)/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"])
     }
 
     /// Whether nothing is there for sure. What may not be looked at is not absent: who reads it learns why it cannot be read.

@@ -107,10 +107,14 @@ public struct Doctor: Sendable {
             findings.append(
                 .warn("ssh", "host keys are not checked: anybody on the way can be the host", "set `ssh.host_key_checking: strict`"))
         }
-        for path in Set(logins.filter { $0.hostKeyChecking == .strict }.flatMap(\.knownHostsFiles)).sorted()
-        where !FileManager.default.isReadableFile(atPath: path) {
-            findings.append(
-                .fail("ssh", "known hosts \(path) cannot be read", "ssh-keyscan -H HOST… > \(path), and compare the fingerprints"))
+        for files in Set(logins.filter { $0.hostKeyChecking == .strict }.map(\.knownHostsFiles)).sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+            // One that is not there does no harm beside another, as `ssh` has it.
+            let unreadable = files.filter { !FileManager.default.isReadableFile(atPath: $0) }
+            let missed = unreadable.count < files.count ? unreadable.filter { !OperatorFiles.isAbsent($0) } : Array(unreadable.prefix(1))
+            for path in missed {
+                findings.append(
+                    .fail("ssh", "known hosts \(path) cannot be read", "ssh-keyscan -H HOST… > \(path), and compare the fingerprints"))
+            }
         }
         return findings
     }
