@@ -3,32 +3,73 @@ import Foundation
 import Synchronization
 import Testing
 
-/// deploy/alerts.yaml asks for nothing that a running server does not export: such an alert would never fire.
+/// deploy/alerts.yaml and deploy/dashboard.json ask for nothing that a running server does not export: such an alert would never fire, such a panel stay empty.
 @Suite struct AlertTests {
     private let rules: String
+    private let dashboard: Data
 
     init() throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         rules = try String(contentsOf: root.appending(path: "deploy/alerts.yaml"), encoding: .utf8)
+        dashboard = try Data(contentsOf: root.appending(path: "deploy/dashboard.json"))
     }
 
     private func samples() async throws -> [String] {
         var text = ""
         try await RunningServer.with { server in
-            server.world.counters.withLock { ($0.resyncedAt, $0.resyncSeconds) = (RunningServer.now, 600) }
+            server.world.counters.withLock {
+                ($0.lastEventAt, $0.resyncedAt, $0.resyncSeconds) = (RunningServer.now, RunningServer.now, 600)
+            }
             text = try await server.get("/metrics").body
         }
         return text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map(String.init)
     }
 
+    private func exported() async throws -> Set<String> {
+        Set(try await samples().compactMap { $0.firstMatch(of: /^[a-z_]+/).map { String($0.output) } })
+    }
+
+    private func metrics(in text: String) -> Set<String> { Set(text.matches(of: /forecache_[a-z_]+/).map { String($0.output) }) }
+
     @Test func everyMetricThatTheAlertsNameIsExported() async throws {
-        let exported = Set(try await samples().compactMap { $0.firstMatch(of: /^[a-z_]+/).map { String($0.output) } })
-        let named = Set(rules.matches(of: /forecache_[a-z_]+/).map { String($0.output) })
+        let exported = try await exported()
+        let named = metrics(in: rules)
         #expect(named.subtracting(exported).isEmpty)
         let needed = [
             "forecache_placements_at_risk", "forecache_subscription_up", "forecache_reload_pending", "forecache_resync_age_seconds",
         ]
         #expect(named.isSuperset(of: needed))
+    }
+
+    private struct Dashboard: Decodable {
+        var panels: [Panel]
+
+        struct Panel: Decodable {
+            var type: String
+            var title: String
+            var description: String?
+            var targets: [Target]?
+        }
+
+        struct Target: Decodable { var expr: String }
+    }
+
+    @Test func theDashboardShowsEveryMetricAndNoOther() async throws {
+        let exported = try await exported()
+        let panels = try JSONDecoder().decode(Dashboard.self, from: dashboard).panels.filter { $0.type != "row" }
+        #expect(panels.allSatisfy { $0.description?.isEmpty == false })
+        let shown = metrics(in: panels.flatMap { $0.targets ?? [] }.map(\.expr).joined(separator: "\n"))
+        // How the ledger is, `ready` says; the interval is there for the alert on it.
+        #expect(shown.symmetricDifference(exported) == ["forecache_ledger_up", "forecache_resync_interval_seconds"])
+    }
+
+    @Test func everyLabelThatThePanelsGroupByIsExported() async throws {
+        let samples = try await samples()
+        let groups = String(decoding: dashboard, as: UTF8.self).matches(of: /by \(([a-z]+)\) \([a-z(]*(forecache_[a-z_]+)/)
+        for group in groups where group.output.1 != "instance" {
+            #expect(samples.contains { $0.hasPrefix("\(group.output.2){\(group.output.1)=") }, "\(group.output.0)")
+        }
+        #expect(groups.contains { $0.output.1 == "state" })
     }
 
     @Test func everyLabelThatTheAlertsSelectIsExported() async throws {
