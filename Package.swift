@@ -139,7 +139,8 @@ let tests: [Target] = [
         name: "SSHFleetTests", dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "Planning", "SSHFleet", logging],
         swiftSettings: strict),
     .testTarget(
-        name: "StatusServerTests", dependencies: ["Engine", "ForecacheModel", "SQLiteLedger", "StatusServer", lifecycle, logging],
+        name: "StatusServerTests",
+        dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "SQLiteLedger", "StatusServer", lifecycle, logging],
         swiftSettings: strict),
     .testTarget(
         name: "DaemonTests",
@@ -150,8 +151,10 @@ let tests: [Target] = [
     // The built program, without any server: FORECACHE_BINARY, else the one beside the tests.
     .testTarget(name: "CommandTests", dependencies: ["forecache"], swiftSettings: strict),
     // Against the real servers of deploy/lab: Tests/run starts them.
-    .testTarget(name: "EndToEndTests", exclude: ["faulty_line.py"], swiftSettings: strict),
-    .testTarget(name: "OpenStackLabTests", dependencies: ["Engine", "ForecacheModel", "OpenStackAPI", logging], swiftSettings: strict),
+    .testTarget(name: "EndToEndTests", dependencies: ["ForecacheTestSupport"], exclude: ["faulty_line.py"], swiftSettings: strict),
+    .testTarget(
+        name: "OpenStackLabTests", dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "OpenStackAPI", logging],
+        swiftSettings: strict),
     .testTarget(
         name: "RabbitMQSourceTests", dependencies: ["Engine", "ForecacheModel", "ForecacheTestSupport", "RabbitMQSource", logging],
         swiftSettings: strict),

@@ -86,7 +86,7 @@ public struct RuleTesting: Sendable {
             let before = problems.list.count
             var configuration = configuration
             configuration.inventory = paths.map { path($0, from: directory) }
-            fleet = Setup.readInventory(configuration, files, &problems)?.fleet ?? Fleet(sites: [])
+            fleet = Setup.readInventory(configuration, hasAllSites: false, files, &problems)?.fleet ?? Fleet(sites: [])
             if fleet.hosts.isEmpty, problems.list.count == before { problems.add(place, "the inventory has no compute host") }
         }
         for test in file.tests { problems.add(contentsOf: test.problems(rules, fleet: fleet)) }

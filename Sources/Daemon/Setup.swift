@@ -52,6 +52,8 @@ public struct Setup: Sendable {
         var defaultFile = Setup.defaultFile
         /// Problems of rules and inventories are notices: for commands that only look at the ledger, which must work above all when a change went wrong.
         public var looksAtLedgerOnly = false
+        /// The broker will be listened to: a `url_file` that cannot be read is a problem of the configuration.
+        public var listens = false
         /// Rules that name what an inventory of the call lacks are problems all the same. Elsewhere such an inventory is known to be but a part.
         public var lintsRules = false
 
@@ -68,6 +70,7 @@ public struct Setup: Sendable {
         let files = OperatorFiles(environment: options.environment, journal: journal)
         var problems = Problems()
         var configuration = try readConfiguration(options, files, &problems)
+        if options.listens, let unread = configuration.notifications?.unread { problems.add(unread.place, unread.message) }
         let isConfigured = problems.isEmpty
         if !options.inventory.isEmpty { configuration.inventory = options.inventory.map { files.absolute($0, from: ".") } }
         if let network = options.peerNetwork { configuration.peer.network = network }
@@ -158,8 +161,10 @@ public struct Setup: Sendable {
         inventoryOptions.hasAllSites = hasAllSites
         let inventories = inventoryFiles(configuration.inventory, files, &problems)
         guard !inventories.isEmpty else { return nil }
-        let texts = inventories + variables(beside: configuration.inventory, files, &problems)
+        var unread = Problems()
+        let texts = inventories + variables(beside: configuration.inventory, files, &problems, &unread)
         var reading = Inventory.read(texts.map { InventoryFile(path: $0.path, text: $0.text) }, options: inventoryOptions)
+        reading.notices.add(contentsOf: unread)
         problems.add(contentsOf: reading.problems)
         reading.fleet = expanded(reading.fleet, files)
         return reading
@@ -177,8 +182,11 @@ public struct Setup: Sendable {
         return found
     }
 
-    /// `group_vars` and `host_vars` lie beside the inventory, as Ansible has them: `NAME.yml`, or a directory `NAME` of files.
-    private static func variables(beside inventory: [String], _ files: OperatorFiles, _ problems: inout Problems) -> [OperatorFiles.File] {
+    /// `group_vars` and `host_vars` lie beside the inventory, as Ansible has them: `NAME`, `NAME.yml`, or a directory `NAME` of files. A NAME may have dots;
+    /// what looks like one and is no text may be anything: `unread` notes it.
+    private static func variables(
+        beside inventory: [String], _ files: OperatorFiles, _ problems: inout Problems, _ unread: inout Problems
+    ) -> [OperatorFiles.File] {
         var folders: [String] = []
         for path in inventory {
             let base = files.isDirectory(path) ? path : OperatorFiles.parent(of: path)
@@ -187,7 +195,12 @@ public struct Setup: Sendable {
                 folders.append(folder)
             }
         }
-        return folders.flatMap { files.texts(at: $0, where: Inventory.isInventoryFile, entering: isInventoryDirectory, &problems) }
+        let usual = folders.flatMap { files.texts(at: $0, where: Inventory.isInventoryFile, entering: isInventoryDirectory, &problems) }
+        let dotted = folders.flatMap(files.contents).filter { path in
+            let name = path.split(separator: "/").last.map(String.init) ?? ""
+            return !name.hasSuffix("~") && !Inventory.isInventoryFile(name) && !files.isDirectory(path)
+        }
+        return usual + dotted.flatMap { files.texts(at: $0, where: { _ in true }, &unread) }
     }
 
     private static func isInventoryDirectory(_ name: String) -> Bool {

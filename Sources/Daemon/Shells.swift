@@ -1,18 +1,21 @@
 public import Engine
-import ForecacheModel
+public import ForecacheModel
 import FoundationEssentials
 public import Logging
 import OpenStackAPI
 import Planning
 import RabbitMQSource
 public import SSHFleet
+import StrictYAML
 
 /// The concrete shells behind the engine's ports: the only place that names them.
 public struct Shells: Sendable {
     public let catalog: any ImageCatalog
     public let hosts: SSHFleet
-    /// Nil without `notifications`: nobody would hear how Nova's work ends.
+    /// Nil without `notifications`, and where their `url_file` cannot be read: nobody would hear how Nova's work ends.
     public let nova: NovaCaching<WallClock>?
+    /// Why that file cannot be read.
+    public let unheard: Failure?
     /// Nil unless `verify_signatures`.
     public let signatures: SignatureCheck?
 
@@ -22,7 +25,7 @@ public struct Shells: Sendable {
         let catalog = retrying(openStack, setup, logger)
         return Shells(
             catalog: catalog, hosts: hosts(setup, logger: logger), nova: try nova(setup, sharing: openStack, logger: logger),
-            signatures: signatures(setup, catalog, openStack, logger: logger))
+            unheard: setup.configuration.notifications?.unheard, signatures: signatures(setup, catalog, openStack, logger: logger))
     }
 
     private static func signatures(
@@ -75,11 +78,11 @@ public struct Shells: Sendable {
     private static func nova(
         _ setup: Setup, sharing catalog: OpenStackCatalog, logger: Logger
     ) throws(Refusal) -> NovaCaching<WallClock>? {
-        guard let notifications = setup.configuration.notifications else { return nil }
+        guard let notifications = setup.configuration.notifications, notifications.unheard == nil else { return nil }
         let limits = setup.configuration.limits
         do throws(Failure) {
             let settings = RabbitMQSettings(
-                access: try TransportURL.parse(notifications.url), exchanges: [notifications.novaExchange],
+                access: try access(notifications), exchanges: [notifications.novaExchange],
                 topics: [notifications.novaTopic], queue: "\(notifications.queue).nova", prefetch: notifications.prefetch, isTemporary: true
             )
             let source = RabbitMQSource(settings: settings, limits: limits, logger: logger)
@@ -115,7 +118,7 @@ public struct Shells: Sendable {
             limits: setup.configuration.limits, logger: logger)
     }
 
-    /// The broker's queue. Throws `.misconfigured` where the configuration has no `notifications`.
+    /// The broker's queue. Throws `.misconfigured` where the configuration has no `notifications`, or their `url_file` cannot be read.
     public static func source(_ setup: Setup, isTemporary: Bool = false, logger: Logger) throws(Refusal) -> any NotificationSource {
         guard let notifications = setup.configuration.notifications else {
             let remedy = "add `notifications: { url_file: FILE }` with oslo's transport_url"
@@ -133,7 +136,16 @@ public struct Shells: Sendable {
 
     static func brokerSettings(_ notifications: Configuration.Notifications) throws(Failure) -> RabbitMQSettings {
         RabbitMQSettings(
-            access: try TransportURL.parse(notifications.url), exchanges: notifications.exchanges, topics: notifications.topics,
+            access: try access(notifications), exchanges: notifications.exchanges, topics: notifications.topics,
             queue: notifications.queue, prefetch: notifications.prefetch)
     }
+
+    private static func access(_ notifications: Configuration.Notifications) throws(Failure) -> BrokerAccess {
+        if let unheard = notifications.unheard { throw unheard }
+        return try TransportURL.parse(notifications.url)
+    }
+}
+
+extension Configuration.Notifications {
+    fileprivate var unheard: Failure? { unread.map { Failure(.permanent, $0.description) } }
 }

@@ -33,22 +33,22 @@ public struct NovaCaching<C: Clock>: Sendable where C.Instant == WallInstant {
         _ site: SitePlan, of image: ImageFacts, wanted: Set<HostName>, fleet: Fleet, inLine: InLine = { _ in },
         settle: @escaping @Sendable (Outcome) async -> Void
     ) async -> [Outcome] {
-        let ledger = Verdicts(site: site, image: image.id, began: clock.now.date, settle: settle)
+        let verdicts = Verdicts(site: site, image: image.id, began: clock.now.date, settle: settle)
         do throws(Failure) {
             let aggregate = try await aggregate(of: site.site, fleet)
             let hosts = AggregateHosts(aggregate, wanted: site.steps.map(\.host))
             try check(hosts.others, of: aggregate, image: image.id, wanted: wanted, fleet)
-            for host in hosts.absent { await ledger.fail(host, absent(host, aggregate), at: clock.now.date) }
+            for host in hosts.absent { await verdicts.fail(host, absent(host, aggregate), at: clock.now.date) }
             if !hosts.names.isEmpty {
                 let line = await turns.forks(of: aggregate.uuid, count: 1)
                 try await line.run(priority: site.priority, inLine: inLine) { () async throws(Failure) in
-                    try await ask(aggregate, for: image.id, hosts.names, ledger)
+                    try await ask(aggregate, for: image.id, hosts.names, verdicts)
                 }
             }
         } catch {
-            await ledger.failRest(error, at: clock.now.date)
+            await verdicts.failRest(error, at: clock.now.date)
         }
-        return await ledger.outcomes
+        return await verdicts.outcomes
     }
 
     private func aggregate(of site: SiteName, _ fleet: Fleet) async throws(Failure) -> HostAggregate {
@@ -87,36 +87,38 @@ public struct NovaCaching<C: Clock>: Sendable where C.Instant == WallInstant {
 
     // MARK: - One request
 
-    private func ask(_ aggregate: HostAggregate, for image: ImageID, _ hosts: [String: HostName], _ ledger: Verdicts) async throws(Failure)
+    private func ask(_ aggregate: HostAggregate, for image: ImageID, _ hosts: [String: HostName], _ verdicts: Verdicts)
+        async throws(Failure)
     {
         try await reports.listening(to: aggregate.uuid) { inbox throws(Failure) in
             try await untilListening(inbox)
             let askedAt = clock.now.date
-            await ledger.asked(at: askedAt)
+            await verdicts.asked(at: askedAt)
             let request = try await nova.cache(image, in: aggregate)
             logger.info(
                 "Nova was asked", metadata: ["image": "\(image)", "aggregate": "\(aggregate.name)", "request": "\(request ?? "unknown")"])
             var round = NovaRound(image: image, hosts: hosts, request: request)
-            var deadline = deadline()
+            var deadline = moment(in: limits.precacheSilenceSeconds)
             while !round.isOver {
-                let news = try await next(inbox, until: deadline)
+                let news = try await next(inbox, until: &deadline)
                 guard !news.isEmpty else { throw silence(aggregate) }
                 for case .report(let report) in news {
-                    let verdicts = round.heard(report)
-                    await ledger.record(verdicts, at: clock.now.date)
+                    let heard = round.heard(report)
+                    await verdicts.record(heard, at: clock.now.date)
                     // What others ask of the aggregate gives nobody more time.
-                    if !verdicts.isEmpty { deadline = self.deadline() }
+                    if !heard.isEmpty { deadline = moment(in: limits.precacheSilenceSeconds) }
                 }
                 // What was heard before is the truth all the same.
                 for case .deaf(let failure) in news where !round.isOver { throw deaf(failure, "how Nova ended is not known") }
             }
-            if round.isEnded { await ledger.failRest(noAnswer(aggregate), at: clock.now.date) }
+            if round.isEnded { await verdicts.failRest(noAnswer(aggregate), at: clock.now.date) }
         }
     }
 
     private func untilListening(_ inbox: NovaInbox) async throws(Failure) {
-        let deadline = clock.now.advanced(by: .seconds(limits.commandSeconds))
+        var deadline = moment(in: limits.commandSeconds)
         while clock.now < deadline, !Task.isCancelled {
+            deadline = min(deadline, moment(in: limits.commandSeconds))
             let lastWord = inbox.take().last { if case .report = $0 { false } else { true } }
             if case .deaf(let failure) = lastWord { throw deaf(failure, "Nova was not asked") }
             if lastWord != nil { return }
@@ -129,8 +131,9 @@ public struct NovaCaching<C: Clock>: Sendable where C.Instant == WallInstant {
     }
 
     /// What came about the aggregate; empty where the deadline passed.
-    private func next(_ inbox: NovaInbox, until deadline: WallInstant) async throws(Failure) -> [NovaInbox.News] {
+    private func next(_ inbox: NovaInbox, until deadline: inout WallInstant) async throws(Failure) -> [NovaInbox.News] {
         while clock.now < deadline {
+            deadline = min(deadline, moment(in: limits.precacheSilenceSeconds))
             try stopIfCancelled("while Nova worked; it goes on by itself")
             let news = inbox.take()
             if !news.isEmpty { return news }
@@ -139,7 +142,8 @@ public struct NovaCaching<C: Clock>: Sendable where C.Instant == WallInstant {
         return []
     }
 
-    private func deadline() -> WallInstant { clock.now.advanced(by: .seconds(limits.precacheSilenceSeconds)) }
+    /// No deadline is later than this: were the clock set back by hours, a silent host would hold its aggregate's turn for as long.
+    private func moment(in seconds: Int) -> WallInstant { clock.now.advanced(by: .seconds(seconds)) }
 
     private func stopIfCancelled(_ when: String) throws(Failure) {
         if Task.isCancelled { throw Failure(.cancelled, "told to stop \(when)") }

@@ -25,7 +25,7 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
 
     public init(
         hosts: any HostOperations, catalog: any ImageCatalog, nova: NovaCaching<C>? = nil, forks: Forks,
-        imagesPerSite: Int = Limits().imagesPerSite, clock: C, logger: Logger
+        imagesPerSite: Int, clock: C, logger: Logger
     ) {
         self.hosts = hosts
         self.catalog = catalog
@@ -142,8 +142,7 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
             for work in works where work.keepsOriginal && done.contains(work.step.host) {
                 group.addTask {
                     do throws(Failure) {
-                        guard let host = work.host else { return }
-                        try await hosts.release(try work.request(), on: host)
+                        try await hosts.release(try work.request(), on: try work.host)
                     } catch {
                         logger.info("the image's bytes stay on the host until the next sweep", metadata: work.metadata(reason: error))
                     }
@@ -194,7 +193,7 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
     private func inFork(
         _ work: StepWork, _ atSite: Forks, _ report: @escaping Report, _ body: @escaping @Sendable (Host) async throws(Failure) -> Outcome
     ) async throws(Failure) -> Outcome {
-        guard let host = work.host else { throw Failure(.permanent, "host \(work.step.host) is not in the inventory any longer") }
+        let host = try work.host
         let started = clock.now
         let priority = work.step.priority
         var outcome = try await atSite.run(priority: priority) { () async throws(Failure) in
@@ -270,8 +269,7 @@ public struct PlanExecutor<C: Clock>: Sendable where C.Instant == WallInstant {
     private func copyOrFetch(
         _ work: StepWork, from source: HostName, fallsBack: Bool, on host: Host, report: @escaping Report
     ) async throws(Failure) -> Outcome {
-        let request = try work.request()
-        guard let peer = work.fleet.host(source) else { throw Failure(.permanent, "proxy \(source) is not in the inventory any longer") }
+        let (request, peer) = (try work.request(), try work.fleet.listed(source))
         do throws(Failure) {
             let transfer = try await hosts.copy(request, from: peer, on: host, progress: work.progress(from: source.rawValue, report))
             return try await settle(work, request, transfer, from: source.rawValue, on: host)

@@ -65,6 +65,12 @@ public protocol ImageCatalog: Sendable {
     func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8]
 }
 
+/// Where the certificates of images' signers are kept.
+public protocol SignatureCertificates: Sendable {
+    /// PEM or DER; nil where there is none of that UUID.
+    func certificate(_ id: String) async throws(Failure) -> [UInt8]?
+}
+
 // MARK: - Nova
 
 /// A host aggregate as Nova has it.
@@ -211,13 +217,13 @@ public protocol Ledger: Sendable {
     /// Returns the rows that it made or renewed, in no order.
     @discardableResult
     func request(_ images: [ImageID], cause: WorkCause, at now: Date) async throws(Failure) -> [WorkRow]
+    /// Rows of the images that wait are due at `now`. Their attempts stay, so what fails again is put off as long as if it had waited. A power cut may take it back.
+    func bringForward(_ images: [ImageID], at now: Date) async throws(Failure)
     /// Rows due at `now`, oldest first, without those of generations up to what `excluding` has for their images.
     func dueWork(at now: Date, excluding: [ImageID: Int64], limit: Int) async throws(Failure) -> [WorkRow]
     /// When the earliest waiting row is due; nil where there is none.
     func nextWorkDue() async throws(Failure) -> Date?
-    /// Deletes the row, unless its generation is newer than `row`'s.
-    func finish(_ row: WorkRow) async throws(Failure)
-    /// The same for several rows, in one transaction where it can. A power cut may bring the last finished rows back: they are then looked at once more.
+    /// Deletes the rows, except where a row's generation is newer than in `rows`. A power cut may bring the last finished rows back: they are then looked at once more.
     func finish(_ rows: [WorkRow]) async throws(Failure)
     /// Keeps the row for another round at `dueAt` with one more attempt and a new generation, so that no other round of the image that ends well takes it away.
     /// `row.generation`: the newest that any round of the image has taken. A row that is newer has been asked for or put off since: it stays as it is, but due at
@@ -281,10 +287,6 @@ public protocol Ledger: Sendable {
 }
 
 extension Ledger {
-    public func finish(_ rows: [WorkRow]) async throws(Failure) {
-        for row in rows { try await finish(row) }
-    }
-
     /// After a round that failed.
     public func postpone(_ row: WorkRow, until dueAt: Date, reason: String) async throws(Failure) {
         try await postpone(row, until: dueAt, reason: reason, isFailure: true)

@@ -22,7 +22,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
 
     public init(
         catalog: any ImageCatalog, ledger: any Ledger, policy: CurrentPolicy, surveyor: Surveyor<C>, executor: PlanExecutor<C>,
-        counters: EngineCounters, looks: Forks = Forks(Limits().imagesAtOnce), rivals: RivalBook? = nil,
+        counters: EngineCounters, looks: Forks, rivals: RivalBook,
         signatures: SignatureCheck? = nil, clock: C, logger: Logger
     ) {
         self.catalog = catalog
@@ -30,7 +30,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         self.policy = policy
         self.surveyor = surveyor
         self.inspection = ImageInspection(catalog: catalog, signatures: signatures, looks: looks)
-        self.rivals = rivals ?? RivalBook(catalog: catalog)
+        self.rivals = rivals
         self.executor = executor
         self.counters = counters
         self.looks = looks
@@ -214,7 +214,7 @@ public struct Reconciler<C: Clock>: Sendable where C.Instant == WallInstant {
         guard let first = failed.first else { return rest(after: outcomes) }
         let reason = "\(failed.count) of \(outcomes.count) hosts failed, first \(first.host): \(first.reason ?? "no reason given")"
         // Whoever waits is not to wait for the back-off of others, nor are those tried again without rest.
-        let rested = clock.now.date.addingTimeInterval(PlacementRecord.longestRetrySeconds)
+        let rested = clock.now.date.addingTimeInterval(Limits.longestRetrySeconds)
         let latest = outcomes.compactMap(\.againAt).min().map { max($0, rested) }
         return .again(reason: reason, isPermanent: failed.allSatisfy { $0.failure == .permanent }, latest: latest)
     }

@@ -30,7 +30,6 @@ struct RefreshLine {
 
     var isEmpty: Bool { waiting.isEmpty && waitingFailing.isEmpty }
     var hasFreePlaces: Bool { inFlight.count < places }
-    var inFlightCount: Int { inFlight.count }
 
     /// What is due now, soonest expiry first. What is in flight stays so where a site has fewer places than before.
     mutating func looked(_ due: [DueHost], placesPerSite: Int, site: (HostName) -> SiteName) {

@@ -19,8 +19,10 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
     private var line: RefreshLine
     /// What the line holds is as the ledger had it until then.
     private var lineIsGoodUntil: WallInstant?
-    /// Hosts whose due placements are Nova's and became work, and until when they are left to that.
+    /// Hosts whose due placements are Nova's and became work, and when.
     private var handedOver: [HostName: WallInstant] = [:]
+    /// Their images whose work was brought forward: when, and for how many seconds it is left to its own back-off after that.
+    private var broughtForward: [ImageID: (at: WallInstant, seconds: Double)] = [:]
     /// The ledger failed: the loop ends, and with it the process.
     private var hasFailed = false
 
@@ -73,7 +75,7 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
         guard !due.isEmpty else { return Refreshed() }
         let answers: [BaseFileName: Touch]
         do throws(Failure) {
-            answers = try await hosts.touch(due.map(\.baseFile), on: try host(name))
+            answers = try await hosts.touch(due.map(\.baseFile), on: try policy.value.fleet.listed(name))
         } catch {
             try await postpone(due, on: name, error)
             return Refreshed(failure: error)
@@ -100,10 +102,16 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
             if isOfNova { ofNova.insert(placement.image) }
         }
         guard !ofNova.isEmpty else { return due }
-        // A row that waits already, or is under way, stays as it is.
-        try await ledger.request(ofNova.sorted(), cause: .resync, at: clock.now.date)
+        // A row that is under way stays as it is. One that waits mostly does so for another site, which must not hold this one up; where it is this one that fails,
+        // it has the rests of any touch that fails.
+        let now = clock.now
+        let rested = ofNova.filter { image in broughtForward[image].map { !lasts(from: $0.at, $0.seconds) } ?? true }
+        let pause = pauseSeconds(due.filter { ofNova.contains($0.image) }, shortest: Self.handOverSeconds)
+        handedOver[name] = now
+        for image in rested { broughtForward[image] = (now, pause) }
+        try await ledger.request(ofNova.sorted(), cause: .resync, at: now.date)
+        try await ledger.bringForward(rested.sorted(), at: now.date)
         workWakeup.wake()
-        handedOver[name] = clock.now.advanced(by: .seconds(Self.handOverSeconds))
         return due.filter { !ofNova.contains($0.image) }
     }
 
@@ -125,7 +133,8 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
     private func look() async throws(Failure) {
         let began = clock.now
         if let lineIsGoodUntil, began < lineIsGoodUntil, !line.isEmpty || !line.hasFreePlaces { return }
-        handedOver = handedOver.filter { began < $0.value }
+        handedOver = handedOver.filter { lasts(from: $0.value, Self.handOverSeconds) }
+        broughtForward = broughtForward.filter { lasts(from: $0.value.at, $0.value.seconds) }
         let due = try await ledger.hostsDue(at: began.date, limit: Self.hostsAtOnce).filter { handedOver[$0.host] == nil }
         let policy = policy.value
         line.looked(due, placesPerSite: policy.defaults.forks) { policy.fleet.host($0)?.site ?? "" }
@@ -134,7 +143,7 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
     }
 
     /// Before what was handed over is looked at again, in seconds: the work loop has it, and TTLs are minutes at least.
-    private static var handOverSeconds: Int { 60 }
+    private static var handOverSeconds: Double { 60 }
     /// More than fit into flight for minutes; the rest is found in the next look.
     private static var hostsAtOnce: Int { 20_000 }
 
@@ -144,14 +153,6 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
         // What is due already waits for a place, and a host that ends wakes us, or is in flight.
         guard line.isEmpty, let next = try await ledger.nextRefresh(), next > clock.now.date else { return latest }
         return max(soonest, min(WallInstant(next), latest))
-    }
-
-    private func host(_ name: HostName) throws(Failure) -> Host {
-        guard let host = policy.value.fleet.host(name) else {
-            throw Failure(
-                .permanent, "host \(name) is not in the inventory any longer; it is asked for no more once the image is looked at again")
-        }
-        return host
     }
 
     private func settle(_ refreshed: Refreshed, on name: HostName) async throws(Failure) {
@@ -175,12 +176,23 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
     private func postpone(_ placements: [DueRefresh], on name: HostName, _ failure: Failure) async throws(Failure) {
         guard failure.kind != .cancelled else { return }
         let now = clock.now.date
-        let margins = placements.map { $0.expiresAt.timeIntervalSince(now) }.filter { $0 > 0 }
-        let pause = RefreshSchedule.pauseSeconds(margin: margins.min() ?? 0, shortest: Double(limits.backoffSeconds))
+        let pause = pauseSeconds(placements, shortest: Double(limits.backoffSeconds))
         logger.warning(
             "refresh failed", metadata: ["host": "\(name)", "again_in_seconds": "\(Int(pause))", "reason": "\(failure)"])
         counters.count(refreshFailures: placements.map(\.image), on: name, reason: failure.description)
         try await ledger.postponeRefresh(
             placements.map(\.image), on: name, until: now.addingTimeInterval(pause), reason: failure.description, at: now)
+    }
+
+    /// Before they are tried again, by the soonest expiry of those that have not expired.
+    private func pauseSeconds(_ placements: [DueRefresh], shortest: Double) -> Double {
+        let now = clock.now.date
+        let margins = placements.map { $0.expiresAt.timeIntervalSince(now) }.filter { $0 > 0 }
+        return RefreshSchedule.pauseSeconds(margin: margins.min() ?? 0, shortest: shortest)
+    }
+
+    /// Whether less than so many seconds have gone by; not for a moment of a clock that has been set back since.
+    private func lasts(from moment: WallInstant, _ seconds: Double) -> Bool {
+        (0..<seconds).contains(moment.duration(to: clock.now).seconds)
     }
 }

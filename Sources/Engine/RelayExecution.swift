@@ -58,20 +58,20 @@ private struct RelayRun<C: Clock>: Sendable where C.Instant == WallInstant {
     ) async -> [Outcome] {
         let started = clock.now
         var machine = machine
-        var ledger = RelayLedger(works, startedAt: started)
+        var accounts = RelayAccounts(works, startedAt: started)
         await withTaskGroup(of: Void.self) { group in
             var desks: [HostName: RelayDesk] = [:]
             func obey(_ actions: [Relay.Action]) {
                 for action in actions {
                     switch action {
                     case .enter(let host):
-                        guard let work = ledger.work(host) else { continue }
+                        guard let work = accounts.work(host) else { continue }
                         let (orders, desk) = RelayDesk.make()
                         desks[host] = desk
                         group.addTask { await sit(work, orders, feed) }
                     case .transfer(let host, let source, let isGrowing):
                         executor.logger.debug("receives", metadata: metadata(host, ["source": "\(source.text)"]))
-                        ledger.begins(host, from: source)
+                        accounts.begins(host, from: source)
                         desks[host]?.order(.transfer(source, isGrowing: isGrowing))
                     case .abandon(let host):
                         executor.logger.debug("leaves its source", metadata: metadata(host))
@@ -80,22 +80,22 @@ private struct RelayRun<C: Clock>: Sendable where C.Instant == WallInstant {
                     case .leave(let host): desks.removeValue(forKey: host)?.close()
                     case .giveUp(let host, let failure):
                         desks.removeValue(forKey: host)?.close()
-                        if let outcome = ledger.gaveUp(host, failure, at: clock.now) { group.addTask { await listener.ended(outcome) } }
+                        if let outcome = accounts.gaveUp(host, failure, at: clock.now) { group.addTask { await listener.ended(outcome) } }
                     }
                 }
             }
             obey(machine.begin(at: 0))
             while !machine.isOver, let piece = await next(of: news) {
-                if let outcome = ledger.take(piece, at: clock.now) { group.addTask { await listener.ended(outcome) } }
+                if let outcome = accounts.take(piece, at: clock.now) { group.addTask { await listener.ended(outcome) } }
                 if case .failed(let host, let failure) = piece.input {
                     executor.logger.info("transfer failed", metadata: metadata(host, ["reason": "\(failure)"]))
                 }
                 obey(machine.take(piece.input, at: started.duration(to: clock.now).seconds))
             }
             for desk in desks.values { desk.close() }
-            for outcome in ledger.stopped(at: clock.now) { group.addTask { await listener.ended(outcome) } }
+            for outcome in accounts.stopped(at: clock.now) { group.addTask { await listener.ended(outcome) } }
         }
-        return ledger.outcomes
+        return accounts.outcomes
     }
 
     /// Nil once the task is cancelled.
@@ -115,7 +115,7 @@ private struct RelayRun<C: Clock>: Sendable where C.Instant == WallInstant {
     private func sit(_ work: StepWork, _ orders: AsyncStream<RelayDesk.Order>, _ feed: AsyncStream<RelayNews>.Continuation) async {
         let (name, priority) = (work.step.host, work.step.priority)
         do throws(Failure) {
-            guard let host = work.host else { throw Failure(.permanent, "host \(name) is not in the inventory any longer") }
+            let host = try work.host
             try await executor.transfers.forks(of: name, count: 1).run(priority: priority) { () async throws(Failure) in
                 try await atSite.run(priority: priority) { () async throws(Failure) in
                     try await executor.forks.run(priority: priority) { () async throws(Failure) in
@@ -187,12 +187,9 @@ private struct RelayRun<C: Clock>: Sendable where C.Instant == WallInstant {
                     work, request, on: host, progress: progress,
                     inLine: { [name = host.name] waits in feed.yield(RelayNews(waits ? .waits(name) : .proceeds(name))) })
             case .host(let peer):
-                guard let giver = work.fleet.host(peer) else {
-                    throw Failure(.permanent, "host \(peer) is not in the inventory any longer")
-                }
                 request.sourceIsReceiving = isGrowing
-                request.sourceIsConverted = work.site.steps.contains { $0.host == peer && work.conversion(on: $0) != nil }
-                transfer = try await executor.hosts.copy(request, from: giver, on: host, progress: progress)
+                request.sourceIsConverted = work.isConverted(on: peer)
+                transfer = try await executor.hosts.copy(request, from: try work.fleet.listed(peer), on: host, progress: progress)
             }
             guard let transfer else {
                 return RelayNews(.closed(host.name, Failure(.retriable, "the window of site \(work.site.site) closed")))

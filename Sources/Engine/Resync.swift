@@ -16,17 +16,19 @@ public actor Resync<C: Clock> where C.Instant == WallInstant {
     private let workWakeup: Wakeup
     private let wakeup = Wakeup()
     private var failures = 0
+    /// Whether what waits for another try is due with the next resync: at the start, and once Glance is back, the reason to wait may be gone.
+    private var bringsForward = true
     /// Changes of the policy so far, and how many of them have been queued for.
     private var policyChanges = (seen: 0, queued: 0)
 
     public init(
         catalog: any ImageCatalog, ledger: any Ledger, policy: CurrentPolicy, counters: EngineCounters, intervalSeconds: Int,
-        rivals: RivalBook? = nil, clock: C, logger: Logger, workWakeup: Wakeup
+        rivals: RivalBook, clock: C, logger: Logger, workWakeup: Wakeup
     ) {
         self.catalog = catalog
         self.ledger = ledger
         self.policy = policy
-        self.rivals = rivals ?? RivalBook(catalog: catalog)
+        self.rivals = rivals
         self.counters = counters
         self.interval = .seconds(intervalSeconds)
         self.clock = clock
@@ -46,27 +48,29 @@ public actor Resync<C: Clock> where C.Instant == WallInstant {
             } catch {
                 guard error.kind != .cancelled else { return }
                 failures += 1
+                bringsForward = true
                 // Glance being away is common at start-up; the events keep coming meanwhile.
                 pause = min(interval, .seconds(5 * failures))
                 logger.warning("resync failed", metadata: ["reason": "\(error)", "again_in_seconds": "\(Int(pause.seconds))"])
             }
-            let ended = clock.now
-            await wakeup.sleep(until: ended.advanced(by: pause), clock: clock)
+            // Each sleep is measured from its own beginning: the clock may be set back meanwhile.
+            let rest = min(Self.rest, pause)
             // Throws on cancellation only, which ends the loop.
-            try? await clock.sleep(until: ended.advanced(by: .seconds(min(Self.pauseSeconds, pause.seconds))), tolerance: nil)
+            try? await clock.sleep(until: clock.now.advanced(by: rest), tolerance: nil)
+            await wakeup.sleep(until: clock.now.advanced(by: pause - rest), clock: clock)
         }
     }
 
-    /// A broker that takes and drops us again and again must not make us list Glance each time: a resync waits `pauseSeconds` after the last one.
-    public func requestNow() async { wakeup.wake() }
+    /// A broker that takes and drops us again and again must not make us list Glance each time: a resync waits `rest` after the last one.
+    public func requestNow() { wakeup.wake() }
 
     /// Another policy is in force: every image is looked at as if for the first time, those that wait for another try as well.
-    public func policyChanged() async {
+    public func policyChanged() {
         policyChanges.seen += 1
         wakeup.wake()
     }
 
-    private static var pauseSeconds: Double { 5 }
+    private static var rest: Duration { .seconds(5) }
 
     /// Images that no rule wants and that the ledger never knew need no row.
     private func queueEverything() async throws(Failure) {
@@ -78,6 +82,8 @@ public actor Resync<C: Clock> where C.Instant == WallInstant {
         }
         try await ledger.request(ids.sorted(), cause: changes.seen > changes.queued ? .reload : .resync, at: now)
         policyChanges.queued = changes.seen
+        if bringsForward { try await ledger.bringForward(ids.sorted(), at: now) }
+        bringsForward = false
         logger.debug("resync", metadata: ["images": "\(ids.count)"])
         workWakeup.wake()
     }

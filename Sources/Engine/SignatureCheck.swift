@@ -3,12 +3,6 @@ public import FoundationEssentials
 public import Logging
 import Signatures
 
-/// Where the certificates of images' signers are kept.
-public protocol SignatureCertificates: Sendable {
-    /// PEM or DER; nil where there is none of that UUID.
-    func certificate(_ id: String) async throws(Failure) -> [UInt8]?
-}
-
 /// `verify_signatures`: an image is handed to hosts only with a signature of its bytes that a certificate stands for.
 ///
 /// The signature is over a digest. Where that is the one that Glance has of the image (`os_hash_algo`), no byte is read, since every host holds its bytes against

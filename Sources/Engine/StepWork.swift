@@ -10,7 +10,7 @@ struct StepWork: Sendable {
     let step: Step
     let fleet: Fleet
 
-    var host: Host? { fleet.host(step.host) }
+    var host: Host { get throws(Failure) { try fleet.listed(step.host) } }
 
     func request() throws(Failure) -> BaseFileRequest {
         guard let bytes = image.sizeBytes, let digest = image.digest else {
@@ -20,19 +20,18 @@ struct StepWork: Sendable {
             image: image.id, bytes: bytes, digest: digest, keepFreeBytes: site.keepFreeBytes, rateLimit: site.deliver.rateLimit)
         request.streams = site.deliver.streams
         request.proof = site.inspected?.proof
-        request.conversion = conversion(on: step)
+        request.conversion = site.conversion(on: step)
         request.keepsOriginal = keepsOriginal
-        if case .copy(let source, _) = step.action {
-            request.sourceIsConverted = site.steps.contains { $0.host == source && conversion(on: $0) != nil }
-        }
+        if case .copy(let source, _) = step.action { request.sourceIsConverted = isConverted(on: source) }
         return request
     }
 
-    func conversion(on step: Step) -> BaseFileRequest.Conversion? { site.conversion(on: step) }
+    /// Whether the plan makes another base file there than the image's own bytes.
+    func isConverted(on host: HostName) -> Bool { site.steps.contains { $0.host == host && site.conversion(on: $0) != nil } }
 
     /// Others copy the image's own bytes from here, which the base file will not be.
     var keepsOriginal: Bool {
-        conversion(on: step) != nil
+        site.conversion(on: step) != nil
             && (site.isRelayed || site.steps.contains { if case .copy(step.host, _) = $0.action { true } else { false } })
     }
 
@@ -67,6 +66,17 @@ struct StepWork: Sendable {
 
     func metadata(reason: Failure) -> Logger.Metadata {
         ["image": "\(image.id)", "site": "\(site.site)", "host": "\(step.host)", "reason": "\(reason)"]
+    }
+}
+
+extension Fleet {
+    /// A plan, or a refresh, may name a host that a reload has taken out since.
+    func listed(_ name: HostName) throws(Failure) -> Host {
+        guard let host = host(name) else {
+            throw Failure(
+                .permanent, "host \(name) is not in the inventory any longer; it is asked for no more once the image is looked at again")
+        }
+        return host
     }
 }
 

@@ -110,7 +110,7 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
             guard error.kind != .cancelled else { return .failed(reason: error.description) }
             // Doubled each time: many hosts that are away for a day must not make every image wait for their time-outs.
             let tries = (away[host.name]?.tries ?? 0) + 1
-            let pause = min(Double(limits.awaySeconds) * Double(1 << min(tries - 1, 20)), PlacementRecord.longestRetrySeconds)
+            let pause = min(Double(limits.awaySeconds) * Double(1 << min(tries - 1, 20)), Limits.longestRetrySeconds)
             away[host.name] = (error.description, clock.now.date, pause, tries)
             logger.warning("survey failed", metadata: ["host": "\(host.name)", "reason": "\(error)"])
             do throws(Failure) {

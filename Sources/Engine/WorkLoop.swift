@@ -92,7 +92,7 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     }
 
     /// Takes no more rows; `run` returns when those under way have ended.
-    public func drain() async {
+    public func drain() {
         isDraining = true
         wakeup.wake()
     }
@@ -148,7 +148,7 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     private func looked(_ round: Round) {
         guard inFlight[round.image]?.looking == round.id else { return }
         inFlight[round.image]?.looking = nil
-        inFlight[round.image]?.untouchedUntil = clock.now.date.addingTimeInterval(PlacementRecord.longestRetrySeconds)
+        inFlight[round.image]?.untouchedUntil = clock.now.date.addingTimeInterval(Limits.longestRetrySeconds)
     }
 
     private func ended(_ round: Round) {

@@ -1,5 +1,5 @@
 /// What a base file is made of.
-public enum BaseFileFormat: String, Hashable, Sendable, Codable {
+public enum BaseFileFormat: String, Hashable, Sendable {
     /// The image's own bytes, as Glance has them.
     case original
     /// The raw file that the host makes of them, as Nova does where `force_raw_images` is true.
@@ -7,7 +7,7 @@ public enum BaseFileFormat: String, Hashable, Sendable, Codable {
 }
 
 /// `node.format`: what base files are to be.
-public enum WantedFormat: String, Hashable, Sendable, Codable, CaseIterable {
+public enum WantedFormat: String, Hashable, Sendable, CaseIterable {
     /// As each host's own nova.conf says; where it does not, Nova's default counts, which is raw.
     case auto
     case raw, original
@@ -23,7 +23,7 @@ public enum WantedFormat: String, Hashable, Sendable, Codable, CaseIterable {
 }
 
 /// What a look at an image's bytes found, before any of them is moved.
-public struct InspectedImage: Hashable, Sendable, Codable {
+public struct InspectedImage: Hashable, Sendable {
     /// What `qemu-img -f` calls it; nil for what is raw to QEMU already, so that there is nothing to convert.
     public var qemuFormat: String?
     /// What the image takes as a raw file, were nothing of it sparse.
@@ -38,7 +38,7 @@ public struct InspectedImage: Hashable, Sendable, Codable {
 }
 
 /// The bytes that were looked at: whoever has the same ones has the image that was found safe.
-public struct RangeProof: Hashable, Sendable, Codable {
+public struct RangeProof: Hashable, Sendable {
     /// In the order of the image; they do not overlap.
     public var ranges: [Range<Int64>]
     /// Lower-case hex of the bytes of all ranges, one after the other.

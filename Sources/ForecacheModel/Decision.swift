@@ -1,14 +1,14 @@
 public import FoundationEssentials
 
 /// Whether a rule acts or only reports.
-public enum RuleMode: String, Hashable, Sendable, Codable {
+public enum RuleMode: String, Hashable, Sendable {
     case enforce
     /// Decided and reported, never done.
     case dryRun = "dry-run"
 }
 
 /// What the rules say about one image, with the reasons, also for "leave alone". `explain`, `plan` and the log print this same value.
-public struct Decision: Hashable, Sendable, Codable {
+public struct Decision: Hashable, Sendable {
     public var image: ImageFacts
     /// What the rules that match say, in evaluation order (priority, then file order). In an explanation: one verdict for every rule.
     public var rules: [RuleVerdict]
@@ -26,7 +26,7 @@ public struct Decision: Hashable, Sendable, Codable {
 }
 
 /// One rule's word on one image.
-public struct RuleVerdict: Hashable, Sendable, Codable {
+public struct RuleVerdict: Hashable, Sendable {
     public var rule: String
     public var file: String
     /// 1-based.
@@ -55,7 +55,7 @@ public struct RuleVerdict: Hashable, Sendable, Codable {
 }
 
 /// An image wanted on a host, with the rule that won and why.
-public struct Placement: Hashable, Sendable, Codable {
+public struct Placement: Hashable, Sendable {
     public var image: ImageID
     public var site: SiteName
     public var role: RoleName

@@ -1,5 +1,5 @@
 /// How the bytes of an image get to the hosts of a site: a rule's `deliver:`, a site's own settings, or the two put together. Nil means "as the next one says".
-public struct DeliverySettings: Hashable, Sendable, Codable {
+public struct DeliverySettings: Hashable, Sendable {
     public var via: Via?
     /// Hosts that copy from one and the same host under `relay`, 1…16; 1 makes a chain.
     public var fanOut: Int?
@@ -35,7 +35,7 @@ public struct DeliverySettings: Hashable, Sendable, Codable {
 }
 
 /// Where a site's first copy comes from.
-public enum DeliverySource: String, Hashable, Sendable, Codable, CaseIterable {
+public enum DeliverySource: String, Hashable, Sendable, CaseIterable {
     /// The host downloads from Glance itself.
     case glance
     /// The controller downloads and sends through SSH, for hosts without a way to Glance: no token leaves the controller.

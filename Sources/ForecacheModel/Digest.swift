@@ -1,5 +1,5 @@
 /// The digest algorithms that Glance uses: `os_hash_algo`, and `md5` for the old `checksum`.
-public enum DigestAlgorithm: String, Hashable, Sendable, Codable, CaseIterable {
+public enum DigestAlgorithm: String, Hashable, Sendable, CaseIterable {
     case md5, sha1, sha224, sha256, sha384, sha512
 
     /// Length of the digest in hexadecimal digits.
@@ -16,7 +16,7 @@ public enum DigestAlgorithm: String, Hashable, Sendable, Codable, CaseIterable {
 }
 
 /// What the bytes of an image must hash to.
-public struct Digest: Hashable, Sendable, Codable {
+public struct Digest: Hashable, Sendable {
     public let algorithm: DigestAlgorithm
     /// Lower-case hexadecimal.
     public let hex: String

@@ -1,6 +1,6 @@
 /// The one error at ports. `kind` says what to do about it, so that retry never parses text.
 public struct Failure: Error, Hashable, Sendable {
-    public enum Kind: String, Hashable, Sendable, Codable {
+    public enum Kind: String, Hashable, Sendable {
         /// Trying again later can help: a connection, a 5xx, a full disk.
         case retriable
         /// Trying again changes nothing until an operator or tenant acts: a refused key, a 403, a digest that does not match.

@@ -1,5 +1,5 @@
 /// How bytes reach the hosts of a site.
-public enum Via: String, Hashable, Sendable, Codable, CaseIterable {
+public enum Via: String, Hashable, Sendable, Encodable, CaseIterable {
     /// Every host fetches from Glance.
     case direct
     /// One seed fetches; when it is done the others copy from it.
@@ -11,7 +11,7 @@ public enum Via: String, Hashable, Sendable, Codable, CaseIterable {
 }
 
 /// Whether an unknown host key is accepted.
-public enum HostKeyChecking: String, Hashable, Sendable, Codable, CaseIterable {
+public enum HostKeyChecking: String, Hashable, Sendable, CaseIterable {
     /// Only keys of `known_hosts` are accepted.
     case strict
     /// Any key is accepted; a *changed* or revoked one never is.
@@ -21,12 +21,12 @@ public enum HostKeyChecking: String, Hashable, Sendable, Codable, CaseIterable {
 }
 
 /// How the controller becomes root on a host.
-public enum Become: String, Hashable, Sendable, Codable, CaseIterable {
+public enum Become: String, Hashable, Sendable, CaseIterable {
     case none, sudo
 }
 
 /// How to log in to one host: the configuration's `ssh:`, overridden by the inventory's own host variables.
-public struct SSHSettings: Hashable, Sendable, Codable {
+public struct SSHSettings: Hashable, Sendable {
     public var user: String
     public var port: Int
     /// Paths of private keys, tried in order. Empty: the agent of `SSH_AUTH_SOCK` only.
@@ -35,12 +35,12 @@ public struct SSHSettings: Hashable, Sendable, Codable {
     public var hostKeyChecking: HostKeyChecking
     public var become: Become
     public var connectTimeoutSeconds: Int
-    /// `[user@]host[:port]` of a bastion that every connection goes through.
-    public var jump: String?
+    /// The bastion that every connection goes through.
+    public var jump: JumpHost?
 
     public init(
         user: String = "tripleo-admin", port: Int = 22, identityFiles: [String] = [], knownHostsFiles: [String] = [],
-        hostKeyChecking: HostKeyChecking = .strict, become: Become = .sudo, connectTimeoutSeconds: Int = 10, jump: String? = nil
+        hostKeyChecking: HostKeyChecking = .strict, become: Become = .sudo, connectTimeoutSeconds: Int = 10, jump: JumpHost? = nil
     ) {
         self.user = user
         self.port = port
@@ -53,8 +53,23 @@ public struct SSHSettings: Hashable, Sendable, Codable {
     }
 }
 
+/// A bastion, as `ProxyJump` names one.
+public struct JumpHost: Hashable, Sendable {
+    /// Nil: whoever logs in to the host behind it.
+    public var user: String?
+    /// A name or an address, without brackets.
+    public var host: String
+    public var port: Int
+
+    public init(user: String? = nil, host: String, port: Int = 22) {
+        self.user = user
+        self.host = host
+        self.port = port
+    }
+}
+
 /// One compute node.
-public struct Host: Hashable, Sendable, Codable {
+public struct Host: Hashable, Sendable {
     public var name: HostName
     public var site: SiteName
     public var role: RoleName
@@ -81,7 +96,7 @@ public struct Host: Hashable, Sendable, Codable {
 }
 
 /// What an operator sets per site; nil means "the default".
-public struct SiteSettings: Hashable, Sendable, Codable {
+public struct SiteSettings: Hashable, Sendable {
     /// An inventory group that defines the site's hosts, instead of a stack.
     public var group: String?
     /// What counts where the rule says nothing else.
@@ -112,7 +127,7 @@ public struct SiteSettings: Hashable, Sendable, Codable {
 }
 
 /// A set of compute nodes behind one WAN link.
-public struct Site: Hashable, Sendable, Codable {
+public struct Site: Hashable, Sendable {
     public var name: SiteName
     public var settings: SiteSettings
     /// In the inventory's order: the first one is the default seed.
@@ -126,12 +141,12 @@ public struct Site: Hashable, Sendable, Codable {
 }
 
 /// All sites, roles and hosts, read from Ansible inventories.
-public struct Fleet: Hashable, Sendable, Codable {
+public struct Fleet: Hashable, Sendable {
     /// In name order. A host name stands in exactly one site.
     public let sites: [Site]
     private let places: [HostName: Place]
 
-    private struct Place: Hashable, Sendable, Codable {
+    private struct Place: Hashable, Sendable {
         var site: Int
         var host: Int
     }

@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
 /// What lies on one host, as its node program reported it.
-public struct HostSurvey: Hashable, Sendable, Codable {
+public struct HostSurvey: Hashable, Sendable {
     public var host: HostName
     /// The controller's clock when the survey came in.
     public var surveyedAt: Date
@@ -16,6 +16,8 @@ public struct HostSurvey: Hashable, Sendable, Codable {
     public var totalBytes: Int64
     /// Tools that the node program found: `curl`, `sha512sum`, `qemu-img`, `sftp`, …
     public var tools: Set<String>
+    /// Nova's container did not answer, as one that restarts: what is installed in it is not known.
+    public var isContainerSilent: Bool
     /// False where the cache directory does not exist yet.
     public var hasCacheDirectory: Bool
     public var baseFiles: [BaseFile]
@@ -24,8 +26,8 @@ public struct HostSurvey: Hashable, Sendable, Codable {
 
     public init(
         host: HostName, surveyedAt: Date, clockSkewSeconds: Double = 0, ttlSeconds: Int? = nil, forcesRawImages: Bool? = nil,
-        imagesType: String? = nil, freeBytes: Int64 = 0, totalBytes: Int64 = 0, tools: Set<String> = [], hasCacheDirectory: Bool = true,
-        baseFiles: [BaseFile] = [], temporaryBytes: Int64 = 0
+        imagesType: String? = nil, freeBytes: Int64 = 0, totalBytes: Int64 = 0, tools: Set<String> = [], isContainerSilent: Bool = false,
+        hasCacheDirectory: Bool = true, baseFiles: [BaseFile] = [], temporaryBytes: Int64 = 0
     ) {
         self.host = host
         self.surveyedAt = surveyedAt
@@ -36,6 +38,7 @@ public struct HostSurvey: Hashable, Sendable, Codable {
         self.freeBytes = freeBytes
         self.totalBytes = totalBytes
         self.tools = tools
+        self.isContainerSilent = isContainerSilent
         self.hasCacheDirectory = hasCacheDirectory
         self.baseFiles = baseFiles
         self.temporaryBytes = temporaryBytes
@@ -43,7 +46,7 @@ public struct HostSurvey: Hashable, Sendable, Codable {
 }
 
 /// `<instances>/_base/<sha1 of the image UUID text>` as it lies on a host.
-public struct BaseFile: Hashable, Sendable, Codable {
+public struct BaseFile: Hashable, Sendable {
     /// 40 lower-case hexadecimal digits.
     public var name: BaseFileName
     public var bytes: Int64
@@ -99,15 +102,7 @@ public struct BaseFileName: Hashable, Comparable, Sendable, CustomStringConverti
     }
 }
 
-extension BaseFileName: Codable {
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        guard let name = BaseFileName(try container.decode(String.self)) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "not a base file's name")
-        }
-        self = name
-    }
-
+extension BaseFileName: Encodable {
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(text)

@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
 /// The life of a Glance image, in Glance's words (glance/domain/__init__.py).
-public enum ImageStatus: String, Hashable, Sendable, Codable {
+public enum ImageStatus: String, Hashable, Sendable, Encodable {
     case queued, saving, uploading, importing, active, deactivated, killed, deleted
     case pendingDelete = "pending_delete"
     /// A word that this version does not know; treated as "not active".
@@ -25,7 +25,7 @@ public enum ImageAttribute {
 }
 
 /// A Glance image's record as last read from Glance. Decisions are made from this and never from an event's payload.
-public struct ImageFacts: Hashable, Sendable, Codable {
+public struct ImageFacts: Hashable, Sendable {
     public var id: ImageID
     /// Chosen by a tenant: may hold anything but is never nil here (Glance's null is "").
     public var name: String
@@ -76,4 +76,12 @@ public struct ImageFacts: Hashable, Sendable, Codable {
         self.createdAt = createdAt
         self.updatedAt = updatedAt
     }
+}
+
+extension ImageFacts {
+    /// The values of `disk_format` that declare a raw disk. An Amazon image is one, too: QEMU is told so.
+    public static let rawDiskFormats: Set<String> = ["raw", "ami", "aki", "ari"]
+
+    /// Whether its bytes are a raw disk to QEMU, which Nova never converts (nova/virt/images.py, `fetch_to_raw`; an ISO is raw there too).
+    public var isRaw: Bool { diskFormat.map { Self.rawDiskFormats.contains($0) || ["iso", "gpt"].contains($0) } ?? false }
 }

@@ -1,5 +1,5 @@
-/// Every bound of the program in one value, each with its unit and its reason. An operator changes them under `limits:`.
-public struct Limits: Hashable, Sendable, Codable {
+/// The bounds that an operator may want to change, under `limits:`, and those that rooms share, each with its unit and its reason.
+public struct Limits: Hashable, Sendable {
     /// Hosts that work at once, in all sites: so many for transfers, as many for surveys and sweeps, and as many for touches, which take seconds and wait for
     /// no transfer.
     public var forks = 50
@@ -52,6 +52,9 @@ public struct Limits: Hashable, Sendable, Codable {
 
     public init() {}
 
+    /// The longest pause between two tries to refresh a placement, in seconds: a host that comes back is noticed within so long. Whoever waits for something else
+    /// is looked at again as soon, and not sooner.
+    public static let longestRetrySeconds: Double = 600
     /// Waits after failed rounds are multiplied with a random one of these, so that a site that comes back is not met by everything at once.
     public static let backoffJitter = 0.75...1.25
     /// No work is put off for longer, in seconds.

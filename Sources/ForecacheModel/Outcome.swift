@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
 /// How a placement ended, in Nova's own words (nova/compute/manager.py, `cache_images`), and `skipped`.
-public enum OutcomeKind: String, Hashable, Sendable, Codable, CaseIterable {
+public enum OutcomeKind: String, Hashable, Sendable, Encodable, CaseIterable {
     /// The base file was not there and is now.
     case cached
     /// The base file was there; its mtime is now.
@@ -14,7 +14,7 @@ public enum OutcomeKind: String, Hashable, Sendable, Codable, CaseIterable {
 }
 
 /// What happened to one image on one host.
-public struct Outcome: Hashable, Sendable, Codable {
+public struct Outcome: Hashable, Sendable {
     public var image: ImageID
     public var site: SiteName
     public var host: HostName

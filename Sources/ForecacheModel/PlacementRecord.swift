@@ -1,7 +1,7 @@
 public import FoundationEssentials
 
 /// The state of a placement as `status` prints it.
-public enum PlacementState: String, Hashable, Sendable, Codable, CaseIterable {
+public enum PlacementState: String, Hashable, Sendable, Encodable, CaseIterable {
     /// Wanted, not there yet.
     case pending
     /// Being transferred now.
@@ -19,7 +19,7 @@ public enum PlacementState: String, Hashable, Sendable, Codable, CaseIterable {
 }
 
 /// What the ledger knows of one image on one host.
-public struct PlacementRecord: Hashable, Sendable, Codable {
+public struct PlacementRecord: Hashable, Sendable {
     public var image: ImageID
     public var site: SiteName
     public var role: RoleName
@@ -73,13 +73,11 @@ public struct PlacementRecord: Hashable, Sendable, Codable {
     /// When Nova's janitor may remove it; nil where no base file is known.
     public var expiresAt: Date? { touchedAt?.addingTimeInterval(Double(ttlSeconds)) }
 
-    /// The longest pause between two tries to refresh a placement: a host that comes back is noticed within so long.
-    public static let longestRetrySeconds: Double = 600
     /// What a WAN link is taken to carry, in bytes a second, when the time to fetch a file anew is estimated: a slow one, so that the warning comes early.
     public static let repairBytesPerSecond: Double = 10 * 1024 * 1024
 
     /// Until it is known that the host is back, and until the bytes were fetched once more.
-    public var repairSeconds: Double { Self.longestRetrySeconds + Double(bytes) / Self.repairBytesPerSecond }
+    public var repairSeconds: Double { Limits.longestRetrySeconds + Double(bytes) / Self.repairBytesPerSecond }
 
     /// It is there and wanted, its touch is overdue or failed, and it expires before it could be fetched anew.
     public func isAtRisk(at now: Date) -> Bool {

@@ -1,8 +1,8 @@
 public import FoundationEssentials
 
 /// What the running service has counted since its start; `/metrics` and `status` print it.
-public struct StatusCounters: Hashable, Sendable, Codable {
-    public enum Received: String, Hashable, Sendable, Codable, CaseIterable {
+public struct StatusCounters: Hashable, Sendable {
+    public enum Received: String, Hashable, Sendable, CaseIterable {
         /// Named an image and became work.
         case image
         /// The same message again.
@@ -39,8 +39,8 @@ public struct StatusCounters: Hashable, Sendable, Codable {
 }
 
 /// One line of the live feed (`/api/v1/events`).
-public struct StatusEvent: Hashable, Sendable, Codable {
-    public enum Kind: String, Hashable, Sendable, Codable {
+public struct StatusEvent: Hashable, Sendable, Encodable {
+    public enum Kind: String, Hashable, Sendable, Encodable {
         case started, progress, ended, refreshed
     }
 

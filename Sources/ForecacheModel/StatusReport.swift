@@ -1,7 +1,7 @@
-public import Foundation
+public import FoundationEssentials
 
 /// What `forecache status --output json` and `/api/v1/status` print. Keys are snake case, times RFC 3339 UTC, and every key of a placement is always there.
-public struct StatusReport: Hashable, Sendable, Codable {
+public struct StatusReport: Hashable, Sendable, Encodable {
     public var images: [StatusImage]
     public var queue: StatusQueue
     public var notifications: StatusNotifications
@@ -15,17 +15,10 @@ public struct StatusReport: Hashable, Sendable, Codable {
         self.notifications = notifications
         self.policy = policy
     }
-
-    /// One line of JSON, keys in order.
-    public static func json(_ value: some Encodable) throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return [UInt8](try encoder.encode(value))
-    }
 }
 
 /// One image of the report.
-public struct StatusImage: Hashable, Sendable, Codable {
+public struct StatusImage: Hashable, Sendable, Encodable {
     public var id: ImageID
     public var name: String
     public var placements: [StatusPlacement]
@@ -38,23 +31,33 @@ public struct StatusImage: Hashable, Sendable, Codable {
 }
 
 /// One row of the report: an image on a host, as it stands at one moment.
-public struct StatusPlacement: Hashable, Sendable {
+public struct StatusPlacement: Hashable, Sendable, Encodable {
     public var site: SiteName
     public var role: RoleName
     public var host: HostName
     public var state: PlacementState
     /// How far it is; nil unless it is `caching` and bytes are on their way.
-    public var transfer: TransferProgress?
+    @OrNull public var transfer: TransferProgress?
     /// It expires before it could be fetched anew, and its touch is overdue or failed.
     public var isAtRisk: Bool
     /// Nil where no base file is known.
-    public var ageSeconds: Int?
+    @OrNull public var ageSeconds: Int?
     public var ttlSeconds: Int
-    public var expiresAt: Date?
-    public var refreshAt: Date?
+    @OrNull public var expiresAt: Date?
+    @OrNull public var refreshAt: Date?
     public var bytes: Int64
     public var rule: String
-    public var error: String?
+    @OrNull public var error: String?
+
+    /// Spelled out because reports have millions of them (`ContractJSON.text`, `keys`).
+    private enum CodingKeys: String, CodingKey {
+        case site, role, host, state, transfer, bytes, rule, error
+        case isAtRisk = "at_risk"
+        case ageSeconds = "age_seconds"
+        case ttlSeconds = "ttl_seconds"
+        case expiresAt = "expires_at"
+        case refreshAt = "refresh_at"
+    }
 
     public init(_ record: PlacementRecord, at now: Date) {
         site = record.site
@@ -81,10 +84,10 @@ public struct StatusPlacement: Hashable, Sendable {
 }
 
 /// Images that wait to be looked at.
-public struct StatusQueue: Hashable, Sendable {
+public struct StatusQueue: Hashable, Sendable, Encodable {
     public var length: Int
     /// Nil where nothing waits.
-    public var nextDueAt: Date?
+    @OrNull public var nextDueAt: Date?
 
     public init(length: Int, nextDueAt: Date?) {
         self.length = length
@@ -93,15 +96,18 @@ public struct StatusQueue: Hashable, Sendable {
 }
 
 /// What came over the bus since the service started; only the running service knows, so a report made from the ledger alone has nulls.
-public struct StatusNotifications: Hashable, Sendable {
-    public var isSubscribed: Bool?
-    public var lastEventAt: Date?
-    public var received: [StatusCounters.Received: Int]?
+public struct StatusNotifications: Hashable, Sendable, Encodable {
+    @OrNull public var subscribed: Bool?
+    @OrNull public var lastEventAt: Date?
+    /// How many of each `StatusCounters.Received`, none of them left out.
+    @OrNull public var received: [String: Int]?
 
     public init(_ counters: StatusCounters? = nil) {
-        isSubscribed = counters?.isSubscribed
+        subscribed = counters?.isSubscribed
         lastEventAt = counters?.lastEventAt
-        received = counters?.received
+        received = counters.map { counters in
+            Dictionary(uniqueKeysWithValues: StatusCounters.Received.allCases.map { ($0.rawValue, counters.received[$0] ?? 0) })
+        }
     }
 }
 
@@ -112,114 +118,5 @@ public enum RFC3339 {
     public static func date(_ text: String) -> Date? {
         // Not a time is the answer here; who needs to say why has the text.
         try? Date(text, strategy: .iso8601)
-    }
-}
-
-extension StatusPlacement: Codable {
-    enum CodingKeys: String, CodingKey {
-        case site, role, host, state, transfer, bytes, rule, error
-        case isAtRisk = "at_risk"
-        case ageSeconds = "age_seconds"
-        case ttlSeconds = "ttl_seconds"
-        case expiresAt = "expires_at"
-        case refreshAt = "refresh_at"
-    }
-
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        site = try container.decode(SiteName.self, forKey: .site)
-        role = try container.decode(RoleName.self, forKey: .role)
-        host = try container.decode(HostName.self, forKey: .host)
-        state = try container.decode(PlacementState.self, forKey: .state)
-        transfer = try container.decode(TransferProgress?.self, forKey: .transfer)
-        isAtRisk = try container.decode(Bool.self, forKey: .isAtRisk)
-        ageSeconds = try container.decode(Int?.self, forKey: .ageSeconds)
-        ttlSeconds = try container.decode(Int.self, forKey: .ttlSeconds)
-        expiresAt = try container.time(.expiresAt)
-        refreshAt = try container.time(.refreshAt)
-        bytes = try container.decode(Int64.self, forKey: .bytes)
-        rule = try container.decode(String.self, forKey: .rule)
-        error = try container.decode(String?.self, forKey: .error)
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(site, forKey: .site)
-        try container.encode(role, forKey: .role)
-        try container.encode(host, forKey: .host)
-        try container.encode(state, forKey: .state)
-        try container.encode(transfer, forKey: .transfer)
-        try container.encode(isAtRisk, forKey: .isAtRisk)
-        try container.encode(ageSeconds, forKey: .ageSeconds)
-        try container.encode(ttlSeconds, forKey: .ttlSeconds)
-        try container.encode(expiresAt.map(RFC3339.text), forKey: .expiresAt)
-        try container.encode(refreshAt.map(RFC3339.text), forKey: .refreshAt)
-        try container.encode(bytes, forKey: .bytes)
-        try container.encode(rule, forKey: .rule)
-        try container.encode(error, forKey: .error)
-    }
-}
-
-extension StatusQueue: Codable {
-    enum CodingKeys: String, CodingKey {
-        case length
-        case nextDueAt = "next_due_at"
-    }
-
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        length = try container.decode(Int.self, forKey: .length)
-        nextDueAt = try container.time(.nextDueAt)
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(length, forKey: .length)
-        try container.encode(nextDueAt.map(RFC3339.text), forKey: .nextDueAt)
-    }
-}
-
-extension StatusNotifications: Codable {
-    enum CodingKeys: String, CodingKey {
-        case subscribed
-        case lastEventAt = "last_event_at"
-        case received
-    }
-
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        isSubscribed = try container.decode(Bool?.self, forKey: .subscribed)
-        lastEventAt = try container.time(.lastEventAt)
-        let counts = try container.decode([String: Int]?.self, forKey: .received)
-        received = counts.map { counts in
-            Dictionary(
-                counts.compactMap { key, count in StatusCounters.Received(rawValue: key).map { ($0, count) }
-                }
-            ) { first, _ in first }
-        }
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(isSubscribed, forKey: .subscribed)
-        try container.encode(lastEventAt.map(RFC3339.text), forKey: .lastEventAt)
-        let counts = received.map { counts in
-            Dictionary(
-                uniqueKeysWithValues: StatusCounters.Received.allCases.map {
-                    ($0.rawValue, counts[$0] ?? 0)
-                })
-        }
-        try container.encode(counts, forKey: .received)
-    }
-}
-
-extension KeyedDecodingContainer {
-    fileprivate func time(_ key: Key) throws -> Date? {
-        guard let text = try decode(String?.self, forKey: key) else { return nil }
-        guard let date = RFC3339.date(text) else {
-            throw DecodingError.dataCorruptedError(
-                forKey: key, in: self, debugDescription: "not an RFC 3339 time")
-        }
-        return date
     }
 }

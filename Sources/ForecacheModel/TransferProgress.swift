@@ -1,5 +1,5 @@
 /// How far the transfer of an image to a host is.
-public struct TransferProgress: Hashable, Sendable, Codable {
+public struct TransferProgress: Hashable, Sendable, Encodable {
     /// `glance`, or the name of the host that the bytes come from.
     public var source: String
     /// What lies on the host by now, bytes of an earlier try included.

@@ -1,12 +1,12 @@
 public import FoundationEssentials
 
 /// Why an image is to be looked at again.
-public enum WorkCause: String, Hashable, Sendable, Codable {
+public enum WorkCause: String, Hashable, Sendable {
     case event, resync, retry, refresh, reload
 }
 
 /// A committed intent: "look at this image again". At most one row an image; asking again while it is being worked on raises `generation`.
-public struct WorkRow: Hashable, Sendable, Codable {
+public struct WorkRow: Hashable, Sendable {
     public var image: ImageID
     public var cause: WorkCause
     /// Raised by every request: finishing an older generation leaves the row for another round.
@@ -29,7 +29,7 @@ public struct WorkRow: Hashable, Sendable, Codable {
 }
 
 /// A message that could not be understood, kept for a look.
-public struct OddMessage: Hashable, Sendable, Codable {
+public struct OddMessage: Hashable, Sendable {
     public var receivedAt: Date
     public var exchange: String
     public var routingKey: String

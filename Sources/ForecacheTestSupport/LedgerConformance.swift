@@ -10,6 +10,7 @@ public enum LedgerRule: String, CaseIterable, Sendable {
     case resyncLeavesARowThatWaits
     case resyncTakesARowOfAClockThatWasAhead
     case aRefreshNarrowsNoRequest
+    case whatIsBroughtForwardKeepsItsAttempts
     case dueWorkIsOldestFirst
     case dueWorkLeavesOutWhatIsExcluded
     case finishDeletesUnlessRequestedAgain
@@ -52,7 +53,7 @@ public enum LedgerRule: String, CaseIterable, Sendable {
     public func check(on ledger: any Ledger) async throws {
         switch self {
         case .aRequestIsOneRowAnImage, .aRequestRenewsARow, .resyncLeavesARowThatWaits, .resyncTakesARowOfAClockThatWasAhead,
-            .aRefreshNarrowsNoRequest,
+            .aRefreshNarrowsNoRequest, .whatIsBroughtForwardKeepsItsAttempts,
             .dueWorkIsOldestFirst, .dueWorkLeavesOutWhatIsExcluded, .finishDeletesUnlessRequestedAgain, .aFinishedGenerationNeverComesAgain,
             .postponeKeepsTheRowUnlessRequestedAgain, .aPostponedRowOutlivesOtherRounds, .aRowAskedForSinceIsDueAtTheSoonerTime,
             .oddMessagesAreKept:
@@ -90,13 +91,6 @@ public struct BrokenLedgerRule: Error, CustomStringConvertible {
 enum LedgerSample {
     static let now = Date(timeIntervalSince1970: 1_800_000_000)
     static let hosts: [HostName] = ["dcn1-compute-0", "dcn1-compute-1", "dcn2-compute-0"]
-
-    static func image(_ number: Int) throws -> ImageID {
-        let digits = String(number, radix: 16)
-        let text = "00000000-0000-4000-8000-" + String(repeating: "0", count: 12 - digits.count) + digits
-        guard let id = ImageID(text) else { throw Failure(.permanent, "\(text) is not a UUID") }
-        return id
-    }
 
     static func decision(_ image: ImageID, on hosts: [HostName], rule: String = "golden", mode: RuleMode = .enforce) -> Decision {
         Decision(

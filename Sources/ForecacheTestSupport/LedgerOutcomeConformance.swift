@@ -7,7 +7,7 @@ extension LedgerRule {
     /// Outcomes, surveys and refreshes.
     func checkOutcomes(on ledger: any Ledger) async throws {
         let (now, hosts) = (LedgerSample.now, LedgerSample.hosts)
-        let image = try LedgerSample.image(1)
+        let image = Samples.imageID(1)
         let ttl = Dictionary(hosts.map { ($0, 1000) }) { first, _ in first }
         try await ledger.record(LedgerSample.decision(image, on: hosts), ttlSeconds: ttl, at: now)
         switch self {
@@ -55,7 +55,7 @@ extension LedgerRule {
             try expect(try await placement(ledger, image, hosts[0]).state(at: now), .unsupported, "state")
             try expect(try await ledger.nextRefresh(), nil, "refresh")
         case .anOutcomeOfAnUnknownPlacementIsTaken:
-            let stranger = try LedgerSample.image(50)
+            let stranger = Samples.imageID(50)
             try await ledger.record(
                 [LedgerSample.outcome(stranger, "nowhere", .cached), LedgerSample.outcome(image, hosts[0], .cached)], at: now)
             try expect(try await placement(ledger, image, hosts[0]).state(at: now), .fresh, "the other one's state")
@@ -116,7 +116,7 @@ extension LedgerRule {
     private func checkSurvey(on ledger: any Ledger, _ image: ImageID) async throws {
         let (now, hosts) = (LedgerSample.now, LedgerSample.hosts)
         let file = BaseFile(name: BaseFileName(of: image), bytes: 7000, allocatedBytes: 4096, ageSeconds: 100)
-        let stranger = BaseFile(name: BaseFileName(of: try LedgerSample.image(9)), bytes: 1, allocatedBytes: 1, ageSeconds: 1)
+        let stranger = BaseFile(name: BaseFileName(of: Samples.imageID(9)), bytes: 1, allocatedBytes: 1, ageSeconds: 1)
         try await ledger.record(HostSurvey(host: hosts[0], surveyedAt: now, baseFiles: [stranger, file]), at: now)
         let seen = try await placement(ledger, image, hosts[0])
         try expect(seen.touchedAt, now.later(-100), "touched")

@@ -7,7 +7,7 @@ extension LedgerRule {
     /// Decisions and what is read back.
     func checkDecisions(on ledger: any Ledger) async throws {
         let (now, hosts) = (LedgerSample.now, LedgerSample.hosts)
-        let image = try LedgerSample.image(1)
+        let image = Samples.imageID(1)
         let ttl = Dictionary(hosts.map { ($0, 1000) }) { first, _ in first }
         try await ledger.record(LedgerSample.decision(image, on: hosts), ttlSeconds: ttl, at: now)
         switch self {
@@ -37,7 +37,7 @@ extension LedgerRule {
             try expect(try await ledger.placements(of: image).count, 3, "rows, for nothing is deleted")
             try expect(try await ledger.hostsDue(at: now.later(5000), limit: 9).map(\.host), [hosts[1]], "refreshes")
         case .dryRunLeavesNoPlacement:
-            let other = try LedgerSample.image(2)
+            let other = Samples.imageID(2)
             try await ledger.record(LedgerSample.decision(other, on: hosts, mode: .dryRun), ttlSeconds: ttl, at: now)
             try expect(try await ledger.placements(of: other).count, 0, "placements")
         case .aNewTTLMovesTheRefresh:
@@ -55,12 +55,12 @@ extension LedgerRule {
         case .goneIsUnwanted:
             try await ledger.record([LedgerSample.outcome(image, hosts[0], .cached)], at: now)
             try await ledger.recordGone(image, at: now.later(1))
-            try await ledger.recordGone(try LedgerSample.image(77), at: now.later(1))
+            try await ledger.recordGone(Samples.imageID(77), at: now.later(1))
             try expect(Set(try await ledger.placements(of: image).map { $0.state(at: now) }), [.unwanted], "states")
             try expect(try await ledger.nextRefresh(), nil, "refresh")
         case .aMatchIsRememberedWhileItLasts: try await checkMatches(on: ledger, image)
         case .imagesComeInPages:
-            let others = [try LedgerSample.image(2), try LedgerSample.image(3)]
+            let others = [Samples.imageID(2), Samples.imageID(3)]
             for other in others { try await ledger.record(LedgerSample.decision(other, on: [hosts[0]]), ttlSeconds: ttl, at: now) }
             let page = try await ledger.images(after: nil, limit: 2)
             try expect(page.map(\.id), [image, others[0]], "first page")
@@ -84,7 +84,7 @@ extension LedgerRule {
         try expect(try await ledger.matchesBegan(image), [:], "matches before any")
         try await ledger.record(decision(["for-a-week": now]), ttlSeconds: [:], at: now.later(5))
         try expect(try await ledger.matchesBegan(image), ["for-a-week": now], "matches")
-        try expect(try await ledger.matchesBegan(try LedgerSample.image(2)), [:], "another image's matches")
+        try expect(try await ledger.matchesBegan(Samples.imageID(2)), [:], "another image's matches")
         try await ledger.record(decision(["for-a-week": now, "always": now.later(9)]), ttlSeconds: [:], at: now.later(9))
         try expect(try await ledger.matchesBegan(image), ["for-a-week": now, "always": now.later(9)], "two matches")
         try await ledger.record(decision([:]), ttlSeconds: [:], at: now.later(10))
@@ -101,11 +101,11 @@ extension LedgerRule {
             (.cached, -5000), (.cached, -950), (.existing, -10), (.failed, 0), (.unsupported, 0), (.skipped, 0),
         ]
         for (index, moment) in moments.enumerated() {
-            let image = try LedgerSample.image(10 + index)
+            let image = Samples.imageID(10 + index)
             try await ledger.record(LedgerSample.decision(image, on: [host]), ttlSeconds: ttl, at: now)
             try await ledger.record([LedgerSample.outcome(image, host, moment.0, at: now.later(moment.1))], at: now)
         }
-        let (started, gone) = (try LedgerSample.image(30), try LedgerSample.image(31))
+        let (started, gone) = (Samples.imageID(30), Samples.imageID(31))
         for image in [started, gone] { try await ledger.record(LedgerSample.decision(image, on: [host]), ttlSeconds: ttl, at: now) }
         try await ledger.recordStarted(started, on: [host], at: now)
         try await ledger.recordGone(gone, at: now)

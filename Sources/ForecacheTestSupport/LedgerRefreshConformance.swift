@@ -7,7 +7,7 @@ extension LedgerRule {
     /// What keeps base files alive.
     func checkRefreshes(on ledger: any Ledger) async throws {
         let (now, host) = (LedgerSample.now, LedgerSample.hosts[0])
-        let images = [try LedgerSample.image(1), try LedgerSample.image(2), try LedgerSample.image(3)]
+        let images = [Samples.imageID(1), Samples.imageID(2), Samples.imageID(3)]
         for image in images {
             try await ledger.record(LedgerSample.decision(image, on: LedgerSample.hosts), ttlSeconds: [host: 1000], at: now)
         }
@@ -36,7 +36,7 @@ extension LedgerRule {
         case .aTouchMakesItFresh:
             try await ledger.record([LedgerSample.outcome(images[0], host, .cached)], at: now)
             try await ledger.postponeRefresh([images[0]], on: host, until: now.later(700), reason: "no route", at: now.later(600))
-            try await ledger.recordTouched([images[0], images[1], try LedgerSample.image(77)], on: host, at: now.later(710))
+            try await ledger.recordTouched([images[0], images[1], Samples.imageID(77)], on: host, at: now.later(710))
             let record = try await only(ledger, images[0], host)
             try expect(record.state(at: now.later(711)), .fresh, "state")
             try expect(record.touchedAt, now.later(710), "touched")
@@ -64,7 +64,7 @@ extension LedgerRule {
             try expect(try await sites(images[0], now.later(1000)), ["dcn2"], "where it was touched")
             try await ledger.record(LedgerSample.decision(images[0], on: [host]), ttlSeconds: [:], at: now.later(700))
             try expect(try await sites(images[0], now.later(1000)), [], "where nobody wants it any longer")
-            try expect(try await sites(try LedgerSample.image(77), now), [], "of an image that is not known")
+            try expect(try await sites(Samples.imageID(77), now), [], "of an image that is not known")
         case .anOutcomeMakesNoFileOlder:
             try await ledger.record([LedgerSample.outcome(images[0], host, .cached)], at: now)
             try await ledger.recordTouched([images[0]], on: host, at: now.later(600))

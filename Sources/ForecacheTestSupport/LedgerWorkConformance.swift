@@ -6,7 +6,7 @@ extension LedgerRule {
     /// Intents and messages.
     func checkWork(on ledger: any Ledger) async throws {
         let now = LedgerSample.now
-        let (first, second, third) = (try LedgerSample.image(1), try LedgerSample.image(2), try LedgerSample.image(3))
+        let (first, second, third) = (Samples.imageID(1), Samples.imageID(2), Samples.imageID(3))
         switch self {
         case .aRequestIsOneRowAnImage:
             try expect(try await ledger.nextWorkDue(), nil, "next due of an empty ledger")
@@ -59,6 +59,18 @@ extension LedgerRule {
             try await ledger.request([second], cause: .resync, at: now.later(2))
             try expect(
                 try await ledger.dueWork(at: now.later(2), excluding: [first: .max], limit: 9).map(\.cause), [.resync], "for all again")
+        case .whatIsBroughtForwardKeepsItsAttempts:
+            try await ledger.request([first], cause: .event, at: now)
+            try await ledger.postpone(try await onlyRow(ledger, at: now), until: now.later(100), reason: "later")
+            try await ledger.request([second, third], cause: .event, at: now)
+            try await ledger.bringForward([first, second], at: now.later(5))
+            let due = try await ledger.dueWork(at: now.later(5), excluding: [:], limit: 9)
+            try expect(due.map(\.image), [second, third, first], "rows")
+            try expect(due.map(\.dueAt), [now, now, now.later(5)], "what was due already stays so")
+            try expect(due.map(\.attempts), [0, 0, 1], "attempts")
+            try await ledger.finish(due)
+            try await ledger.bringForward([first], at: now.later(6))
+            try expect(try await ledger.workCount(), 0, "rows of what nobody asked for")
         case .dueWorkIsOldestFirst:
             try await ledger.request([third], cause: .event, at: now)
             try await ledger.request([first], cause: .event, at: now.later(1))
@@ -74,7 +86,7 @@ extension LedgerRule {
             try await ledger.request([first], cause: .event, at: now)
             let row = try await onlyRow(ledger, at: now)
             try await ledger.request([first], cause: .event, at: now.later(1))
-            try await ledger.finish(row)
+            try await ledger.finish([row])
             let again = try await onlyRow(ledger, at: now.later(1))
             try await ledger.request([second, third], cause: .event, at: now.later(1))
             let others = try await ledger.dueWork(at: now.later(1), excluding: [first: .max], limit: 9)
@@ -82,13 +94,13 @@ extension LedgerRule {
             try await ledger.finish(others + [again])
             let left = try await ledger.dueWork(at: now.later(2), excluding: [:], limit: 9)
             try expect(left.map(\.image), [third], "rows after all were finished")
-            try await ledger.finish(again)
+            try await ledger.finish([again])
         case .aFinishedGenerationNeverComesAgain:
             try await ledger.request([first], cause: .event, at: now)
             let row = try await onlyRow(ledger, at: now)
-            try await ledger.finish(row)
+            try await ledger.finish([row])
             try await ledger.request([first], cause: .event, at: now.later(1))
-            try await ledger.finish(row)
+            try await ledger.finish([row])
             try expect(try await ledger.workCount(), 1, "rows after a second finish of the old row")
         case .postponeKeepsTheRowUnlessRequestedAgain:
             try await ledger.request([first], cause: .event, at: now)
@@ -103,7 +115,7 @@ extension LedgerRule {
             try expect(try await onlyRow(ledger, at: now.later(60)).attempts, 0, "attempts of the newer request")
             // Another round has settled the image meanwhile, and knew nothing of what this one failed at.
             let newer = try await onlyRow(ledger, at: now.later(60))
-            try await ledger.finish(newer)
+            try await ledger.finish([newer])
             try await ledger.postpone(newer, until: now.later(70), reason: "later")
             row = try await onlyRow(ledger, at: now.later(70))
             try expect(row.attempts, 1, "attempts of the row that came back")
@@ -113,7 +125,7 @@ extension LedgerRule {
             let row = try await onlyRow(ledger, at: now)
             try await ledger.postpone(row, until: now.later(50), reason: "a host of one site")
             // Another round of the same row, at another site.
-            try await ledger.finish(row)
+            try await ledger.finish([row])
             try expect(try await onlyRow(ledger, at: now.later(50)).attempts, 1, "attempts after the other round")
             // A newer round has left out what this one is at work on.
             let newer = try await ledger.request([first], cause: .event, at: now.later(60))
@@ -133,7 +145,7 @@ extension LedgerRule {
                 try expect(try await ledger.nextWorkDue(), now.later(due), "due after another round's \(until)")
             }
             try expect(try await onlyRow(ledger, at: now.later(40)).attempts, waiting.attempts, "attempts")
-            try await ledger.finish(try await onlyRow(ledger, at: now.later(40)))
+            try await ledger.finish([try await onlyRow(ledger, at: now.later(40))])
             try await ledger.request([first], cause: .refresh, at: now.later(60))
             try await ledger.postpone(row, until: now.later(90), reason: "later")
             let widened = try await onlyRow(ledger, at: now.later(60))

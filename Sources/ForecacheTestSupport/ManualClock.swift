@@ -30,6 +30,14 @@ public final class ManualClock: Clock, Sendable {
         for continuation in due { continuation.resume() }
     }
 
+    /// As an administrator or chrony does. Sleepers have measured their time before: they wake after as long as they would have.
+    public func setBack(by duration: Duration) {
+        state.withLock { state in
+            state.now = state.now.advanced(by: .zero - duration)
+            state.sleepers = state.sleepers.mapValues { ($0.deadline.advanced(by: .zero - duration), $0.continuation) }
+        }
+    }
+
     /// Moves time to the earliest deadline; false where nobody sleeps or the deadline is after `end`.
     public func advanceToNextSleeper(before end: WallInstant) -> Bool {
         let next = state.withLock { state in state.sleepers.values.min { $0.deadline < $1.deadline }.map { ($0.deadline, state.now) } }

@@ -20,6 +20,12 @@ public final class MemoryLedger: Ledger {
         return state.withLock { $0.request(Set(images), cause, now) }
     }
 
+    public func bringForward(_ images: [ImageID], at now: Date) async throws(Failure) {
+        state.withLock { state in
+            for image in images { if let dueAt = state.work[image]?.dueAt { state.work[image]?.dueAt = min(dueAt, now) } }
+        }
+    }
+
     public func dueWork(at now: Date, excluding: [ImageID: Int64], limit: Int) async throws(Failure) -> [WorkRow] {
         state.withLock { state in
             let due = state.work.values.filter { $0.dueAt <= now && $0.generation > excluding[$0.image] ?? .min }
@@ -33,8 +39,10 @@ public final class MemoryLedger: Ledger {
 
     public func nextWorkDue() async throws(Failure) -> Date? { state.withLock { $0.work.values.map(\.dueAt).min() } }
 
-    public func finish(_ row: WorkRow) async throws(Failure) {
-        state.withLock { if let known = $0.work[row.image], known.generation <= row.generation { $0.work[row.image] = nil } }
+    public func finish(_ rows: [WorkRow]) async throws(Failure) {
+        state.withLock { state in
+            for row in rows { if let known = state.work[row.image], known.generation <= row.generation { state.work[row.image] = nil } }
+        }
     }
 
     public func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool) async throws(Failure) {

@@ -1,5 +1,5 @@
 /// What an image's bytes are. Names are Glance's `disk_format` where Glance has one; `gpt` stands for MBR too, as in oslo.utils.
-public enum DetectedFormat: String, Hashable, Sendable, Codable, CaseIterable {
+public enum DetectedFormat: String, Hashable, Sendable, CaseIterable {
     case raw, qcow2, qed, vmdk, vhd, vhdx, vdi, iso, gpt, luks
     /// QEMU opens these by their first bytes; Nova takes them from nobody.
     case parallels, bochs, cloop

@@ -74,7 +74,10 @@ public struct Inspector: Sendable {
             try image.require([image.headRange])
             let format = try recognise()
             try compareWithDeclared(format)
-            verdict = .safe(format: format, virtualSizeBytes: try format.check(image))
+            let size = try format.check(image)
+            // No disk is so small or so large. A host would find that out behind the transfer only.
+            if let size, !(1...(1 << 56)).contains(size) { throw .refused(.badHeader(format, "a virtual size of \(size) bytes")) }
+            verdict = .safe(format: format, virtualSizeBytes: size)
         } catch {
             switch error {
             case .need(let ranges): ask(ranges)
@@ -97,8 +100,8 @@ public struct Inspector: Sendable {
         guard let declaredFormat else { return }
         let accepted: Set<DetectedFormat>
         switch declaredFormat {
-        // A whole disk with a partition table is what most people upload as raw. An Amazon image is raw too: QEMU is told so.
-        case "raw", "ami", "aki", "ari": accepted = [.raw, .gpt]
+        // A whole disk with a partition table is what most people upload as raw.
+        case _ where ImageFacts.rawDiskFormats.contains(declaredFormat): accepted = [.raw, .gpt]
         case "qcow2", "vmdk", "vhd", "vhdx", "vdi", "iso", "gpt", "luks", "qed":
             accepted = Set([DetectedFormat(rawValue: declaredFormat)].compactMap { $0 })
         default: throw .refused(.declaredFormatUnsupported(declaredFormat))

@@ -1,3 +1,5 @@
+public import ForecacheModel
+
 /// An inventory's name of a host. It stands in messages, plans and the ledger, and is the address where no `ansible_host` is given.
 enum HostNameText {
     /// Bytes: the bound of a DNS name.
@@ -65,31 +67,28 @@ enum UserText {
     }
 }
 
-/// `[user@]host[:port]`, as `ProxyJump` and the configuration's `jump` have it.
-enum JumpText {
-    /// The text without an `ssh://`; nil where it is not one bastion.
-    static func jump(_ text: String) -> String? {
+extension JumpHost {
+    /// `[user@]host[:port]`, as `ProxyJump` and the configuration's `jump` have it, with or without an `ssh://`; an IPv6 address in brackets. Nil where
+    /// the text is not one bastion.
+    public init?(_ text: String) {
         var rest = text.hasPrefix("ssh://") ? text.dropFirst(6) : text[...]
-        let jump = String(rest)
+        self.init(host: "")
         if let at = rest.lastIndex(of: "@") {
-            guard UserText.isUser(String(rest[..<at])) else { return nil }
+            user = String(rest[..<at])
             rest = rest[rest.index(after: at)...]
         }
-        var address = rest
         if rest.first == "[" {
             guard let close = rest.firstIndex(of: "]") else { return nil }
-            address = rest[rest.index(after: rest.startIndex)..<close]
+            host = String(rest[rest.index(after: rest.startIndex)..<close])
             rest = rest[rest.index(after: close)...]
-            guard rest.isEmpty || rest.first == ":" else { return nil }
-        } else if let colon = rest.firstIndex(of: ":") {
-            address = rest[..<colon]
-            rest = rest[colon...]
         } else {
-            rest = ""
+            host = String(rest.prefix { $0 != ":" })
+            rest = rest[(rest.firstIndex(of: ":") ?? rest.endIndex)...]
         }
         if !rest.isEmpty {
-            guard let port = Int(rest.dropFirst()), (1...65535).contains(port) else { return nil }
+            guard rest.first == ":", let number = Int(rest.dropFirst()) else { return nil }
+            port = number
         }
-        return AddressText.isAddress(String(address)) ? jump : nil
+        guard user.map(UserText.isUser) ?? true, AddressText.isAddress(host), (1...65535).contains(port) else { return nil }
     }
 }

@@ -1,3 +1,4 @@
+import ForecacheModel
 import StrictYAML
 
 /// Problems and notices as they are found, each said once however many hosts share its cause.
@@ -38,15 +39,5 @@ extension String {
             if scalar.isPrintable { text.unicodeScalars.append(scalar) } else { text += scalar.escaped(asASCII: true) }
         }
         return "'\(text)\(unicodeScalars.count > 80 ? "…" : "")'"
-    }
-}
-
-extension Unicode.Scalar {
-    /// False for control, format (bidirectional marks among them), line and paragraph separators.
-    var isPrintable: Bool {
-        switch properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned: false
-        default: true
-        }
     }
 }

@@ -118,8 +118,8 @@ struct FleetBuilder {
                 continue
             }
             if let seed = settings.seed, !members.contains(where: { $0.name == seed }) {
-                findings.problem(
-                    place(of: site), "sites.\(site).seed: \(seed.rawValue.shown) is no host of that site; name one of its compute nodes")
+                lacking(
+                    site, "sites.\(site).seed: \(seed.rawValue.shown) is no host of that site; name one of its compute nodes", &findings)
             }
         }
     }

@@ -24,7 +24,7 @@ public struct InventoryOptions: Sendable {
     /// Where the configuration names the group and the sites: problems with them are told there, and without a place at the first inventory file.
     public var hostsGroupPlace: Place?
     public var sitePlaces: [SiteName: Place] = [:]
-    /// False: other inventories than the configuration's own are read, so that a site or a site's group which they lack is no mistake.
+    /// False: other inventories than the configuration's own are read, so that a site, its group or its seed which they lack is no mistake.
     public var hasAllSites = true
 
     public init() {}
@@ -56,7 +56,8 @@ public enum Inventory {
         }
         let inventory = MergedInventory(definitions, &findings)
         let variables = VariablesFile.read(
-            variablesFiles, bases: definitions.map { directory(of: $0.path) }, vocabulary: vocabulary, &findings)
+            variablesFiles.filter { $0.isAbout(inventory) }, bases: definitions.map { directory(of: $0.path) }, vocabulary: vocabulary,
+            &findings)
         var builder = FleetBuilder(
             inventory, VariableResolution(inventory, variables), SiteAssignment(definitions, hostsGroup: options.hostsGroup), options,
             files: definitions.map(\.path))
@@ -74,9 +75,6 @@ public enum Inventory {
 
     /// Whether a directory of that name, beside the inventory files, holds files of variables: they are to be read too, all levels of them.
     public static func isVariablesDirectory(_ name: String) -> Bool { name == "group_vars" || name == "host_vars" }
-
-    /// One bastion, `[user@]host[:port]`, without an `ssh://`; nil where the text is none.
-    public static func jump(_ text: String) -> String? { JumpText.jump(text) }
 
     private static func directory(of path: String) -> String {
         path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")

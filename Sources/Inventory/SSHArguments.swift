@@ -6,7 +6,7 @@ struct SSHArguments {
     var port: Int?
     var user: String?
     /// `.some(nil)` where `ProxyJump=none` says to go straight.
-    var jump: String??
+    var jump: JumpHost??
     var hostKeyChecking: HostKeyChecking?
     var knownHostsFiles: [String]?
     var identityFiles: [String] = []
@@ -85,7 +85,7 @@ struct SSHArguments {
         case "proxyjump":
             if value.lowercased() == "none" {
                 jump = jump ?? .some(nil)
-            } else if let bastion = JumpText.jump(value) {
+            } else if let bastion = JumpHost(value) {
                 jump = jump ?? bastion
             } else {
                 faults.append("gives \(value.shown) as ProxyJump; write one bastion as [user@]host[:port]")
@@ -123,14 +123,14 @@ struct SSHArguments {
     }
 
     /// Where a ProxyCommand with these arguments goes through; nil where it is more than one bastion, or something else.
-    private var bastion: String? {
+    private var bastion: JumpHost? {
         guard faults.isEmpty, jump == nil, operands.count == 1, let operand = operands.first,
             forwarding == "%h:%p" || forwarding == "[%h]:%p"
         else { return nil }
         var (name, host) = (user, operand)
         if let at = operand.lastIndex(of: "@") { (name, host) = (String(operand[..<at]), String(operand[operand.index(after: at)...])) }
         if host.contains(":"), AddressText.isAddress(host) { host = "[\(host)]" }
-        return JumpText.jump((name.map { "\($0)@" } ?? "") + host + (port.map { ":\($0)" } ?? ""))
+        return JumpHost((name.map { "\($0)@" } ?? "") + host + (port.map { ":\($0)" } ?? ""))
     }
 
     private static func isUnderstood(_ key: String) -> Bool {

@@ -32,6 +32,14 @@ struct VariablesFile {
 
     private static let extensions = [".yml", ".yaml", ".json"]
 
+    /// Ansible looks for files by the names that it knows: what else lies there, such as a copy with another ending, it never opens.
+    func isAbout(_ inventory: MergedInventory) -> Bool {
+        switch subject {
+        case .group(let name): inventory.group(name) != nil
+        case .host(let name): inventory.host(name) != nil
+        }
+    }
+
     /// What the files say, in Ansible's order, with the number of their base directory (in the order in which the inventories come).
     static func read(
         _ files: [VariablesFile], bases: [String], vocabulary: Vocabulary, _ findings: inout Findings

@@ -90,7 +90,6 @@ struct HTTPRequest: Sendable {
         case get = "GET"
         case post = "POST"
         case put = "PUT"
-        case patch = "PATCH"
         case delete = "DELETE"
     }
 

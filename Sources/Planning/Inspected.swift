@@ -37,9 +37,10 @@ extension Step {
         action = .none(.refused(reason))
         reasons.append(reason)
     }
-}
 
-extension ImageFacts {
-    /// Whether its bytes are a raw disk to QEMU, which Nova never converts (nova/virt/images.py, `fetch_to_raw`; an ISO is raw there too).
-    var isRaw: Bool { ["raw", "ami", "aki", "ari", "iso", "gpt"].contains(diskFormat) }
+    /// As of a host that is away: to be tried again.
+    mutating func postpone(_ reason: String) {
+        action = .none(.unreachable(reason))
+        reasons.append(reason)
+    }
 }

@@ -2,7 +2,7 @@ public import ForecacheModel
 public import FoundationEssentials
 
 /// Everything that will be done for one image: immutable, every choice and every fallback is in it, and the executor only obeys.
-public struct Plan: Hashable, Sendable, Codable {
+public struct Plan: Hashable, Sendable {
     public var image: ImageFacts
     /// In name order; sites without a placement are left out.
     public var sites: [SitePlan]
@@ -41,7 +41,7 @@ public struct Plan: Hashable, Sendable, Codable {
 }
 
 /// What happens on one site.
-public struct SitePlan: Hashable, Sendable, Codable {
+public struct SitePlan: Hashable, Sendable {
     public var site: SiteName
     public var via: Via
     /// Rule and site put together.
@@ -79,8 +79,8 @@ public struct SitePlan: Hashable, Sendable, Codable {
 }
 
 /// What happens on one host.
-public struct Step: Hashable, Sendable, Codable {
-    public enum Action: Hashable, Sendable, Codable {
+public struct Step: Hashable, Sendable {
+    public enum Action: Hashable, Sendable {
         /// Bytes from Glance.
         case fetch
         /// Bytes from another host of the site, once that one has them. Where the copy fails: fetched from Glance if `fallsBackToGlance`.
@@ -95,7 +95,7 @@ public struct Step: Hashable, Sendable, Codable {
     }
 
     /// Why a host is left alone.
-    public enum Rest: Hashable, Sendable, Codable {
+    public enum Rest: Hashable, Sendable {
         /// The base file is there and young enough; its age was 0 at this time of the controller's clock.
         case fresh(since: Date)
         /// Only rules in dry-run mode want it.

@@ -40,9 +40,9 @@ public struct RefreshSchedule: Hashable, Sendable {
     /// How long to wait after a touch that failed, where the soonest of the files expires in `margin` seconds: an eighth of what is left, so that many tries fit in,
     /// never more than half of it, and never so long that a host that is back is not noticed. Where nothing is left to save (`margin` ≤ 0): the longest wait.
     public static func pauseSeconds(margin: Double, shortest: Double) -> Double {
-        guard margin > 0 else { return PlacementRecord.longestRetrySeconds }
+        guard margin > 0 else { return Limits.longestRetrySeconds }
         // The last second is not worth a busy loop.
-        return max(1, min(PlacementRecord.longestRetrySeconds, min(max(shortest, margin / 8), margin / 2)))
+        return max(1, min(Limits.longestRetrySeconds, min(max(shortest, margin / 8), margin / 2)))
     }
 
     /// FNV-1a: stable between runs, unlike `Hasher`.

@@ -1,6 +1,6 @@
 /// What one part of a rule's `match` says about an image, with the value that was compared. The whole tree is what `explain` prints.
-public struct Finding: Hashable, Sendable, Codable {
-    public enum Part: String, Hashable, Sendable, Codable {
+public struct Finding: Hashable, Sendable, Encodable {
+    public enum Part: String, Hashable, Sendable, Encodable {
         case all, any, not, condition
     }
 

@@ -1,3 +1,5 @@
+import ForecacheModel
+
 /// A list of patterns of which one must match. A class for the same reason as `Rule`.
 final class Patterns: Sendable {
     let list: [Pattern]
@@ -157,13 +159,12 @@ enum Quoted {
         }
         var shown = ""
         for scalar in text.unicodeScalars.prefix(most) {
-            switch scalar.properties.generalCategory {
-            case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned, .surrogate:
+            guard scalar.isPrintable else {
                 shown += "\\u{\(String(scalar.value, radix: 16))}"
-            default:
-                if scalar == "\"" { shown += "\\" }
-                shown.unicodeScalars.append(scalar)
+                continue
             }
+            if scalar == "\"" { shown += "\\" }
+            shown.unicodeScalars.append(scalar)
         }
         return "\"\(shown)\(text.unicodeScalars.count > most ? "…" : "")\""
     }

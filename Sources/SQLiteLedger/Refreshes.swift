@@ -114,7 +114,7 @@ extension SQLiteLedger {
                     AND coalesce(last_outcome, '') <> 'unsupported' AND touched_at + ttl_seconds - ? < ? + bytes / ?
                 """,
                 [
-                    now.column, now.column, now.column, PlacementRecord.longestRetrySeconds, PlacementRecord.repairBytesPerSecond,
+                    now.column, now.column, now.column, Limits.longestRetrySeconds, PlacementRecord.repairBytesPerSecond,
                 ])
             return Int(count ?? 0)
         }

@@ -24,6 +24,15 @@ extension SQLiteLedger {
         }
     }
 
+    public func bringForward(_ images: [ImageID], at now: Date) async throws(Failure) {
+        guard !images.isEmpty else { return }
+        try await write("bring the work on \(images.count) images forward", isSynced: false) { db in
+            for image in images {
+                try db.run("UPDATE work SET due_at = ? WHERE image = ? AND due_at > ?", [now.column, image.blob, now.column])
+            }
+        }
+    }
+
     public func dueWork(at now: Date, excluding: [ImageID: Int64], limit: Int) async throws(Failure)
         -> [WorkRow]
     {
@@ -50,8 +59,6 @@ extension SQLiteLedger {
             }
         }
     }
-
-    public func finish(_ row: WorkRow) async throws(Failure) { try await finish([row]) }
 
     public func finish(_ rows: [WorkRow]) async throws(Failure) {
         try await write("finish the work on \(rows.count) images", isSynced: false) { db in

@@ -117,9 +117,10 @@ final class ConnectionPool {
         let identities = try await wrapped("SSH to \(target.text)") { () throws(Failure) in
             try await credentials.identities(for: ssh.identityFiles)
         }
-        guard let jump = try jumpTarget(of: ssh, for: target) else {
-            return try await open(target, through: nil, ssh, identities, door: target)
-        }
+        guard let bastion = ssh.jump else { return try await open(target, through: nil, ssh, identities, door: target) }
+        let jump = LoginTarget(
+            name: "jump host \(bastion.host)", address: bastion.host, port: bastion.port, user: bastion.user ?? ssh.user,
+            timeoutSeconds: ssh.connectTimeoutSeconds, hostKeyChecking: ssh.hostKeyChecking)
         // A connection to the jump host for each host, as ssh -J has it: no two sessions share a socket, so none waits for another.
         let outer = try await open(jump, through: nil, ssh, identities, door: jump)
         return try await open(target, through: outer, ssh, identities, door: target)
@@ -186,48 +187,5 @@ final class ConnectionPool {
 
     private func wrapped<Value>(_ context: String, _ body: () async throws(Failure) -> Value) async throws(Failure) -> Value {
         do throws(Failure) { return try await body() } catch { throw error.wrapped(context) }
-    }
-
-    /// `[user@]host[:port]`, an IPv6 address in brackets.
-    private func jumpTarget(of ssh: SSHSettings, for target: LoginTarget) throws(Failure) -> LoginTarget? {
-        guard let text = ssh.jump, !text.isEmpty else { return nil }
-        guard let parsed = JumpAddress(text) else {
-            throw Failure(.permanent, "ssh.jump “\(printable(text, limit: 100))” is not [user@]host[:port] (needed for \(target.text))")
-        }
-        return LoginTarget(
-            name: "jump host \(parsed.host)", address: parsed.host, port: parsed.port ?? 22, user: parsed.user ?? ssh.user,
-            timeoutSeconds: ssh.connectTimeoutSeconds, hostKeyChecking: ssh.hostKeyChecking)
-    }
-}
-
-/// `[user@]host[:port]` as ssh's ProxyJump writes it.
-struct JumpAddress: Hashable {
-    var user: String?
-    var host: String
-    var port: Int?
-
-    init?(_ text: String) {
-        var rest = text[...]
-        if let at = rest.lastIndex(of: "@") {
-            user = String(rest[..<at])
-            rest = rest[rest.index(after: at)...]
-            if user?.isEmpty ?? true { return nil }
-        }
-        if rest.hasPrefix("["), let end = rest.firstIndex(of: "]") {
-            host = String(rest[rest.index(after: rest.startIndex)..<end])
-            rest = rest[rest.index(after: end)...]
-        } else if rest.hasPrefix("[") {
-            return nil
-        } else if let colon = rest.firstIndex(of: ":"), rest.lastIndex(of: ":") == colon {
-            host = String(rest[..<colon])
-            rest = rest[colon...]
-        } else {
-            host = String(rest)
-            rest = ""
-        }
-        guard !host.isEmpty, !host.hasPrefix("-") else { return nil }
-        if rest.isEmpty { return }
-        guard rest.hasPrefix(":"), let port = Int(rest.dropFirst()), (1...65535).contains(port) else { return nil }
-        self.port = port
     }
 }

@@ -31,6 +31,7 @@ struct NodeFailure {
         switch error.kind {
         case "bad_parameter": (.permanent, "correct this setting")
         case "no_tool": (.permanent, "install what is missing on \(host.name), or correct node.container and peer settings")
+        case "container": (.retriable, "is Nova running on \(host.name)? If so, correct node.container")
         case "busy": (.retriable, "another forecache is at work on the same file there")
         case "no_space": (.retriable, "free space below \(cacheDirectory) on \(host.name), or lower keep_free")
         case "not_found": (.permanent, "Glance has no bytes for this image any longer, or hides it from our project")

@@ -21,7 +21,7 @@ final class NodeOperations {
             ["cache_dir": settings.cacheDirectory, "nova_conf": settings.novaConfiguration], container, host: host)
         var assembly = SurveyAssembly(host: host.name)
         let done = try await run(
-            .survey, input, on: host, deadlineSeconds: limits.commandSeconds,
+            .survey, input, on: host, seconds: limits.commandSeconds,
             started: { assembly.sentAt = Date() }, handle: { assembly.take($0, at: Date()) })
         guard let survey = assembly.survey, survey.baseFiles.count == done.baseFiles ?? -1 else {
             throw Failure(.retriable, "survey on \(host.name) (\(host.address)): lines of the report are missing; try again")
@@ -82,14 +82,14 @@ final class NodeOperations {
                 "keep_part": request.keepsOriginal ? "1" : "0",
             ], host: host)
         let done = try await run(
-            .publish, input, on: host, image: request.image, silence: .seconds(limits.stallSeconds), deadlineSeconds: limits.publishSeconds
+            .publish, input, on: host, image: request.image, silence: .seconds(limits.stallSeconds), seconds: limits.publishSeconds
         ) { _ in }
         return done.isExisting ?? false
     }
 
     func release(_ request: BaseFileRequest, on host: Host) async throws(Failure) {
         let input = try NodeCommand.input(baseFile(request), host: host)
-        _ = try await run(.release, input, on: host, image: request.image, deadlineSeconds: limits.commandSeconds) { _ in }
+        _ = try await run(.release, input, on: host, image: request.image, seconds: limits.commandSeconds) { _ in }
     }
 
     func touch(_ names: [BaseFileName], on host: Host) async throws(Failure) -> [BaseFileName: Touch] {
@@ -99,7 +99,7 @@ final class NodeOperations {
             let part = Array(rest.prefix(max(1, limits.touchesPerCommand)))
             rest = rest.dropFirst(part.count)
             let input = try NodeCommand.input(["cache_dir": settings.cacheDirectory], names: part, host: host)
-            _ = try await run(.touch, input, on: host, deadlineSeconds: limits.commandSeconds, lines: part.count + 10) { event in
+            _ = try await run(.touch, input, on: host, seconds: limits.commandSeconds, lines: part.count + 10) { event in
                 switch event {
                 case .touched(let name, let bytes): answers[name] = .touched(bytes: bytes)
                 case .missing(let name): answers[name] = .missing
@@ -117,7 +117,7 @@ final class NodeOperations {
         let input = try NodeCommand.input(
             ["cache_dir": settings.cacheDirectory, "older_than": String(max(0, olderThanSeconds))], host: host)
         var freed: Int64 = 0
-        _ = try await run(.sweep, input, on: host, deadlineSeconds: limits.commandSeconds) { event in
+        _ = try await run(.sweep, input, on: host, seconds: limits.commandSeconds) { event in
             if case .swept(let bytes) = event { freed = freed.saturating(plus: bytes) }
         }
         return freed
@@ -128,7 +128,7 @@ final class NodeOperations {
         let list = ranges.map { "\($0.lowerBound)+\($0.upperBound - $0.lowerBound)" }.joined(separator: ",")
         let input = try NodeCommand.input(["cache_dir": settings.cacheDirectory, "name": name.text, "ranges": list], host: host)
         var parts: [[UInt8]] = []
-        _ = try await run(.read, input, on: host, deadlineSeconds: limits.commandSeconds) { event throws(Failure) in
+        _ = try await run(.read, input, on: host, seconds: limits.commandSeconds) { event throws(Failure) in
             switch event {
             case .range: parts.append([])
             case .data(let bytes):
@@ -185,7 +185,7 @@ final class NodeOperations {
         // A node may say what it likes; no more than the image has is believed.
         func believed(_ bytes: Int64) -> Int64 { min(bytes, request.bytes) }
         let done = try await run(
-            verb, input, on: host, feed: feed, image: request.image, silence: .seconds(limits.stallSeconds), deadlineSeconds: nil,
+            verb, input, on: host, feed: feed, image: request.image, silence: .seconds(limits.stallSeconds), seconds: nil,
             lines: Self.transferLines, busyTries: Self.busyTries
         ) { event throws(Failure) in
             switch event {
@@ -211,12 +211,11 @@ final class NodeOperations {
     /// Runs one verb and gives each event of it to `handle`; returns the last line, or throws what it says. The loop calls `handle`, so it is quick.
     private func run(
         _ verb: NodeVerb, _ input: [UInt8], on host: Host, feed: Feed? = nil, image: ImageID? = nil, silence: Duration? = nil,
-        deadlineSeconds: Int?,
-        lines: Int = 200_000, busyTries: Int = 0, started: () -> Void = {}, handle: (NodeEvent) throws(Failure) -> Void
+        seconds: Int?, lines: Int = 200_000, busyTries: Int = 0, started: () -> Void = {}, handle: (NodeEvent) throws(Failure) -> Void
     ) async throws(Failure) -> NodeDone {
         let wording = NodeFailure(verb: verb, host: host, image: image, cacheDirectory: settings.cacheDirectory)
         let bounds = CommandLimits(
-            silence: silence, deadline: deadlineSeconds.map { .now + .seconds($0) }, lineBytes: limits.nodeLineBytes, lines: lines)
+            silence: silence, time: seconds.map { .seconds($0) }, lineBytes: limits.nodeLineBytes, lines: lines)
         var last: NodeEvent?
         let end = try await pool.run(
             NodeCommand.text(verb, become: host.ssh.become), input: input, feed: feed, on: host, limits: bounds, started: started
@@ -235,7 +234,7 @@ final class NodeOperations {
                 throw Failure(.cancelled, "cancelled while \(host.name) was busy")
             }
             return try await run(
-                verb, input, on: host, feed: feed, image: image, silence: silence, deadlineSeconds: deadlineSeconds, lines: lines,
+                verb, input, on: host, feed: feed, image: image, silence: silence, seconds: seconds, lines: lines,
                 busyTries: busyTries - 1, started: started, handle: handle)
         case .error(let error): throw wording.failure(for: error)
         default: throw wording.ended(end)
@@ -272,6 +271,7 @@ private struct SurveyAssembly {
             host: host, surveyedAt: now, clockSkewSeconds: Double(facts.now) + 0.5 - middle.timeIntervalSince1970,
             ttlSeconds: facts.ttlSeconds,
             forcesRawImages: facts.forcesRawImages, imagesType: facts.imagesType, freeBytes: facts.freeBytes, totalBytes: facts.totalBytes,
-            tools: facts.hasContainer == true ? facts.tools.union(["container"]) : facts.tools, hasCacheDirectory: facts.hasCacheDirectory)
+            tools: facts.hasContainer == true ? facts.tools.union(["container"]) : facts.tools,
+            isContainerSilent: facts.hasContainer == false, hasCacheDirectory: facts.hasCacheDirectory)
     }
 }

@@ -47,7 +47,6 @@ struct NodeDone: Hashable, Sendable {
     var bytes: Int64?
     var offset: Int64?
     var baseFiles: Int?
-    var temporaries: Int?
 }
 
 /// The last line of a node program that failed.
@@ -79,7 +78,6 @@ private struct NodeLine: Decodable {
     var tools: [String: Bool]?
     var existing: Bool?
     var baseFiles: Int?
-    var temporaries: Int?
     var kind: String?
     var detail: String?
     var status: Int?
@@ -88,7 +86,7 @@ private struct NodeLine: Decodable {
 
     private enum CodingKeys: String, CodingKey {
         case event, name, data
-        case offset, bytes, allocated, mtime, now, ttl, container, tools, existing, temporaries, kind, detail, status, digest
+        case offset, bytes, allocated, mtime, now, ttl, container, tools, existing, kind, detail, status, digest
         case forceRawImages = "force_raw_images"
         case imagesType = "images_type"
         case freeBytes = "free_bytes"
@@ -119,7 +117,7 @@ private struct NodeLine: Decodable {
         case "data": data.flatMap { Data(base64Encoded: $0) }.map { .data([UInt8]($0)) }
         case "done":
             .done(
-                NodeDone(isExisting: existing, bytes: size(bytes), offset: size(offset), baseFiles: baseFiles, temporaries: temporaries))
+                NodeDone(isExisting: existing, bytes: size(bytes), offset: size(offset), baseFiles: baseFiles))
         case "error":
             kind.map {
                 .error(

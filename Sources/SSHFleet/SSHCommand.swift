@@ -12,13 +12,19 @@ struct CommandEnd: Sendable {
 
 /// Bounds of one remote command.
 struct CommandLimits: Sendable {
-    /// Longest wait between two signs of life; nil: the deadline alone counts.
+    /// Longest wait between two signs of life; nil: its time alone counts.
     var silence: Duration?
-    var deadline: ContinuousClock.Instant?
+    /// From its start on, which many log-ins through one bastion may put off.
+    var time: Duration?
     /// Longest line of standard output, in bytes.
     var lineBytes: Int
     /// Most lines of standard output.
     var lines: Int
+    private var deadline: ContinuousClock.Instant?
+
+    init(silence: Duration?, time: Duration?, lineBytes: Int, lines: Int) {
+        (self.silence, self.time, self.lineBytes, self.lines) = (silence, time, lineBytes, lines)
+    }
 
     /// A year: "no deadline" without a second kind of wait.
     private static let never = Duration.seconds(365 * 86400)
@@ -27,6 +33,15 @@ struct CommandLimits: Sendable {
         let quiet = ContinuousClock.now + (silence ?? Self.never)
         return min(quiet, deadline ?? quiet)
     }
+
+    /// The same, as of a command that starts now.
+    fileprivate var begun: CommandLimits {
+        var limits = self
+        limits.deadline = time.map { .now + $0 }
+        return limits
+    }
+
+    fileprivate var isOver: Bool { deadline.map { ContinuousClock.now > $0 } ?? false }
 }
 
 extension SSHSession {
@@ -49,6 +64,7 @@ extension SSHSession {
             libssh2_channel_free(channel)
         }
         try await start(command, on: channel)
+        let limits = limits.begun
         started()
         try await write(input, on: channel, limits)
         var output = Output(limits: limits, target: target)
@@ -163,8 +179,8 @@ extension SSHSession {
 
     /// As well as in the wait: a node that never stops talking is never waited for.
     private func checkDeadline(_ limits: CommandLimits) throws(Failure) {
-        if let last = limits.deadline, ContinuousClock.now > last {
-            throw Failure(.retriable, "\(target.text): a command did not end before its deadline; is the node overloaded?")
+        if limits.isOver {
+            throw Failure(.retriable, "\(target.text): a command did not end within \(limits.time ?? .zero); is the node overloaded?")
         }
     }
 

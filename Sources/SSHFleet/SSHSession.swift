@@ -252,9 +252,7 @@ final class SSHSession {
 func printable(_ text: some StringProtocol, limit: Int) -> String {
     var clean = ""
     for scalar in text.unicodeScalars.prefix(limit) {
-        let isPlain =
-            scalar.value >= 0x20 && scalar.value != 0x7f && !(0x80...0x9f).contains(scalar.value) && !scalar.properties.isBidiControl
-        clean.unicodeScalars.append(isPlain ? scalar : scalar == "\n" || scalar == "\t" ? " " : "?")
+        clean.unicodeScalars.append(scalar.isPrintable ? scalar : scalar == "\n" || scalar == "\t" ? " " : "?")
     }
     return text.unicodeScalars.count > limit ? clean + "…" : clean
 }

@@ -33,13 +33,8 @@ struct EventFeed: Sendable {
     }
 
     private static func frame(_ event: StatusEvent) -> ByteBuffer {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.dateEncodingStrategy = .iso8601
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // JSON escapes line ends, so the data is one line. An event that cannot be encoded (none is known) is a comment.
-        guard let data = try? encoder.encode(event) else { return ByteBuffer(string: ":\n\n") }
-        return ByteBuffer(
-            string: "event: \(event.kind.rawValue)\ndata: \(String(decoding: data, as: UTF8.self))\n\n")
+        guard let data = try? ContractJSON.text(event, pretty: false) else { return ByteBuffer(string: ":\n\n") }
+        return ByteBuffer(string: "event: \(event.kind.rawValue)\ndata: \(data)\n\n")
     }
 }

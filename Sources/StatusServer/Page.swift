@@ -122,7 +122,7 @@ struct Page {
         return parts.isEmpty ? "0s" : parts.joined(separator: " ")
     }
 
-    /// Safe as text and in a quoted attribute. Control characters and those that turn the direction of text around are shown as a mark.
+    /// Safe as text and in a quoted attribute. What is not printable is shown as a mark.
     static func escaped(_ text: String) -> String {
         var escaped = ""
         for character in text.unicodeScalars {
@@ -132,11 +132,7 @@ struct Page {
             case ">": escaped += "&gt;"
             case "\"": escaped += "&quot;"
             case "'": escaped += "&#39;"
-            default:
-                switch character.properties.generalCategory {
-                case .control, .format, .lineSeparator, .paragraphSeparator: escaped += "\u{FFFD}"
-                default: escaped.unicodeScalars.append(character)
-                }
+            default: escaped.unicodeScalars.append(character.isPrintable ? character : "\u{FFFD}")
             }
         }
         return escaped

@@ -43,9 +43,8 @@ struct StatusFilter: Sendable {
                 let placements = try await placements(source.ledger, image.id, at: now)
                 guard !placements.isEmpty else { continue }
                 var buffer = ByteBuffer(string: isFirst ? "" : ",")
-                buffer.writeBytes(
-                    try StatusReport.json(StatusImage(id: image.id, name: image.name, placements: placements))
-                )
+                let shown = StatusImage(id: image.id, name: image.name, placements: placements)
+                buffer.writeString(try ContractJSON.text(shown, pretty: false, keys: .useDefaultKeys))
                 try await writer.write(buffer)
                 isFirst = false
             }
@@ -53,13 +52,13 @@ struct StatusFilter: Sendable {
             last = page.last?.id
         }
         var tail = ByteBuffer(string: "],\"notifications\":")
-        tail.writeBytes(try StatusReport.json(StatusNotifications(source.counters())))
+        tail.writeString(try ContractJSON.text(StatusNotifications(source.counters()), pretty: false))
         tail.writeString(",\"policy\":")
-        tail.writeBytes(try StatusReport.json(StatusPolicy(source.counters().reload)))
+        tail.writeString(try ContractJSON.text(StatusPolicy(source.counters().reload), pretty: false))
         tail.writeString(",\"queue\":")
         let queue = StatusQueue(
             length: try await source.ledger.workCount(), nextDueAt: try await source.ledger.nextWorkDue())
-        tail.writeBytes(try StatusReport.json(queue))
+        tail.writeString(try ContractJSON.text(queue, pretty: false))
         tail.writeString("}\n")
         try await writer.write(tail)
     }

@@ -34,9 +34,10 @@ public struct Mapping: Sendable {
         return value
     }
 
-    /// Reports keys without a value, where one that counts as absent would change what is meant. `required` ones have their own message.
-    public func refuseKeysWithoutValue(required: [String] = [], _ problems: inout Problems) {
-        for entry in remaining where entry.value.content == .null && !required.contains(entry.key) {
+    /// Reports keys without a value, where one that counts as absent would change what is meant: of all keys, or of `some`. `required` ones have their own
+    /// message.
+    public func refuseKeysWithoutValue(of some: [String]? = nil, required: [String] = [], _ problems: inout Problems) {
+        for entry in remaining where entry.value.content == .null && !required.contains(entry.key) && some?.contains(entry.key) ?? true {
             problems.add(entry.keyPlace, "key '\(entry.key.shown)' in \(what) has no value; give one or leave the key out")
         }
     }

@@ -1,5 +1,5 @@
 /// A place in an operator's file; line and column count from 1.
-public struct Place: Hashable, Sendable, Codable, Comparable, CustomStringConvertible {
+public struct Place: Hashable, Sendable, Comparable, CustomStringConvertible {
     public var file: String
     public var line: Int
     public var column: Int
@@ -18,7 +18,7 @@ public struct Place: Hashable, Sendable, Codable, Comparable, CustomStringConver
 }
 
 /// Something wrong in an operator's file, with its place and its remedy. Prints as compilers do: `rules/golden.yaml:12:9: unknown key …`.
-public struct Problem: Error, Hashable, Sendable, Codable, Comparable, CustomStringConvertible {
+public struct Problem: Error, Hashable, Sendable, Comparable, CustomStringConvertible {
     public var place: Place
     public var message: String
 

@@ -39,9 +39,10 @@ struct Deciding {
             inner: RabbitMQSource(settings: settings, limits: limits, logger: logger), decisions: decisions, listening: listening)
         let counters = EngineCounters(now: { WallClock().now.date })
         // Never run: it is what the intake tells of a subscription.
+        let catalog = MadeUpCatalog()
         let resync = Resync(
-            catalog: MadeUpCatalog(), ledger: ledger, policy: CurrentPolicy(policy), counters: counters, intervalSeconds: 600, clock: clock,
-            logger: logger, workWakeup: desk.wakeup)
+            catalog: catalog, ledger: ledger, policy: CurrentPolicy(policy), counters: counters, intervalSeconds: 600,
+            rivals: RivalBook(catalog: catalog), clock: clock, logger: logger, workWakeup: desk.wakeup)
         let intake = Intake(
             source: source, ledger: ledger, resync: resync, counters: counters, limits: limits, clock: clock, logger: logger
         ) { desk.take($0) }

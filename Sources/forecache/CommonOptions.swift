@@ -66,11 +66,12 @@ struct CommonOptions: ParsableArguments {
 
     func setup(
         _ playbook: PlaybookArguments = PlaybookArguments(), looksAtLedgerOnly: Bool = false, lintsRules: Bool = false,
-        quietly: Bool = false
+        listens: Bool = false, quietly: Bool = false
     ) throws(Refusal) -> Setup {
         try files.setup(quietly: quietly) { options in
             options.looksAtLedgerOnly = looksAtLedgerOnly
             options.lintsRules = lintsRules
+            options.listens = listens
             options.plan = playbook.plan
             options.peerNetwork = playbook.proxyNetwork
             options.sites = selection.site.map { SiteName($0) }
@@ -79,8 +80,8 @@ struct CommonOptions: ParsableArguments {
     }
 
     /// Commands that work on hosts need some.
-    func setupWithHosts(_ playbook: PlaybookArguments = PlaybookArguments()) throws(Refusal) -> Setup {
-        let setup = try setup(playbook)
+    func setupWithHosts(_ playbook: PlaybookArguments = PlaybookArguments(), listens: Bool = false) throws(Refusal) -> Setup {
+        let setup = try setup(playbook, listens: listens)
         guard !setup.fleet.hosts.isEmpty else {
             guard setup.configuration.inventory.isEmpty else {
                 throw .usage("no compute host of the inventory is in these sites and roles")

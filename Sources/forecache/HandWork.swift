@@ -26,7 +26,10 @@ extension Via: ExpressibleByArgument {}
 
 /// Options turned into the engine's by-hand work.
 struct HandWork: Sendable {
+    private let choice: ImageChoice
     private let byHand: ByHand
+    /// Why nobody would hear how Nova's work ends, though the configuration has `notifications`.
+    private let unheard: Failure?
     /// Nil: what the rules want.
     private let named: [String]?
     private let logOut: @Sendable () async -> Void
@@ -44,11 +47,12 @@ struct HandWork: Sendable {
         let shells = try Shells.open(setup, environment: common.environment, logger: common.logger())
         logOut = { await shells.close() }
         progress = ProgressLines(answers: common.output == .text, style: style)
+        choice = ImageChoice(
+            policy: setup.policy, catalog: shells.catalog, matchTimes: named == nil ? setup.matchTimes { say("note: \($0)") } : nil)
         byHand = ByHand(
-            policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network,
-            via: hands.via(in: setup.fleet), catalog: shells.catalog, hosts: shells.hosts,
-            matchTimes: named == nil ? setup.matchTimes { say("note: \($0)") } : nil,
-            nova: shells.nova, signatures: shells.signatures, inspects: delivery != nil, logger: common.logger())
+            choice, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network, via: hands.via(in: setup.fleet),
+            hosts: shells.hosts, nova: shells.nova, signatures: shells.signatures, inspects: delivery != nil, logger: common.logger())
+        unheard = shells.unheard
     }
 
     /// The operator's files with what the call says over them, and the images that it names; nil: it leaves them to the rules.
@@ -91,11 +95,15 @@ struct HandWork: Sendable {
     private static let listless = "-e names no images, so this is all that the rules want; 'cache' without --check refuses that"
 
     func plans() async throws(Refusal) -> [Plan] {
-        guard let named else { return try await byHand.plans(for: try await byHand.imagesOfRules(), targets: .rules) }
+        guard let named else { return try await byHand.plans(for: try await choice.imagesOfRules(), targets: .rules) }
         return try await byHand.plans(named: named)
     }
 
-    func execute(_ plans: [Plan]) async -> [Outcome] {
+    /// Throws, before anything moves, where these plans cannot be executed as they are.
+    func execute(_ plans: [Plan]) async throws(Refusal) -> [Outcome] {
+        let proxies = byHand.withoutPeerAddress(plans)
+        guard proxies.isEmpty else { throw .failed(Failure(.permanent, "\(proxies.joined(separator: "\n")). Nothing was moved")) }
+        if let unheard, plans.contains(where: \.asksNova) { throw .misconfigured(unheard) }
         for plan in plans { progress.planned(plan) }
         let outcomes = await byHand.execute(plans) { progress.show($0) }
         await logOut()
@@ -103,9 +111,9 @@ struct HandWork: Sendable {
     }
 
     /// Touches what is there, and says of the other hosts that nothing is.
-    func refresh(_ plans: [Plan]) async -> [Outcome] {
+    func refresh(_ plans: [Plan]) async throws(Refusal) -> [Outcome] {
         let leftAlone = plans.flatMap(\.leftAlone)
-        let outcomes = await execute(plans.map(\.touchesOnly))
+        let outcomes = try await execute(plans.map(\.touchesOnly))
         for outcome in leftAlone { progress.show(.ended(outcome)) }
         return outcomes + leftAlone
     }

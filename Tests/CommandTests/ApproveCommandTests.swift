@@ -1,6 +1,6 @@
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ApproveCommandTests {
+@Suite(.timeLimit(.minutes(4))) struct ApproveCommandTests {
     @Test func withoutALedgerThereIsNothingToApprove() async throws {
         let program = try Program()
         try program.write("f.yaml", "state: ledger.sqlite\n")

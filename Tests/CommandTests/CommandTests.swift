@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// Standard output, standard error and exit codes as the contract has them, without any server.
-@Suite(.timeLimit(.minutes(1))) struct CommandTests {
+@Suite(.timeLimit(.minutes(4))) struct CommandTests {
     private var program: Program
 
     init() throws { program = try Program() }

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// `doctor` where nothing answers: everything is looked at, and every finding has its remedy.
-@Suite(.timeLimit(.minutes(1))) struct DoctorCommandTests {
+@Suite(.timeLimit(.minutes(4))) struct DoctorCommandTests {
     private let program: Program
 
     init() throws {
@@ -67,6 +67,24 @@ import Testing
         let notes = findings.filter { ($0["text"] as? String)?.contains("rules/below:1:1: not read: ") == true }
         #expect(notes.map { $0["check"] as? String } == ["rules"])
         #expect(notes.map { $0["remedy"] as? String } == ["correct the rules where it is not meant so"])
+    }
+
+    @Test func rulesAreHeldAgainstTheConfigurationAsLintDoes() async throws {
+        try program.write("rules/a.yaml", "apiVersion: forecache/v1\nrules:\n  - { name: a, match: { owner: x }, ttl: 20m }\n")
+        try program.write("f.yaml", "inventory: [inventories]\nrules: [rules]\nstate: ledger.sqlite\nttl: { default: 10m }\n")
+        let findings = try findings(try await program.run("doctor", "--config", "f.yaml", "--output", "json"))
+        let doubts = findings.filter { $0["check"] as? String == "rules" && $0["level"] as? String == "warn" }.compactMap {
+            $0["text"] as? String
+        }
+        #expect(doubts.contains { $0.contains("a ttl of 20m leaves 8m after the refresh, less than one resync (10m)") }, "\(doubts)")
+    }
+
+    @Test func aSecretThatCannotBeReadIsAFindingOfTheBroker() async throws {
+        try program.write("f.yaml", "notifications: { url_file: secret }\ninventory: [inventories]\nstate: ledger.sqlite\n")
+        let findings = try findings(try await program.run("doctor", "--config", "f.yaml", "--output", "json"))
+        let broker = findings.filter { $0["check"] as? String == "rabbitmq" }
+        #expect(broker.map { $0["level"] as? String } == ["fail"])
+        #expect((broker.first?["text"] as? String)?.contains("f.yaml:1:28: cannot read ") == true)
     }
 
     @Test func filesWithProblemsAreFindingsAndNothingElseIsLookedAt() async throws {

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// `plan` with images of a file, in a review pipeline: no Glance, no hosts, no credentials.
-@Suite(.timeLimit(.minutes(1))) struct PlanCommandTests {
+@Suite(.timeLimit(.minutes(4))) struct PlanCommandTests {
     private let program: Program
 
     init() throws {
@@ -158,6 +158,23 @@ import Testing
         let placements = try #require(image["placements"] as? [[String: Any]])
         #expect(placements.count == 4)
         for row in placements { #expect(row["via"] as? String == (row["site"] as? String == "dcn1" ? "proxy" : "direct")) }
+    }
+
+    /// In CI the secret is rightly absent, and the service copies from a proxy by its other address.
+    @Test func neitherTheBrokersSecretNorAPeerAddressIsNeeded() async throws {
+        try program.write("images.json", Self.listed)
+        let sites = "sites: { dcn1: { via: proxy, seed: dcn1-compute-1 } }"
+        let notifications = "notifications: { url_file: secret }"
+        try program.write("f.yaml", "\(notifications)\ninventory: [inventories]\nrules: [rules]\n\(sites)\nstate: ledger.sqlite\n")
+        let ended = try await plan("--images", "images.json", "--offline", "--output", "json")
+        #expect(ended.code == 0, "\(ended.errors)")
+        let totals = try #require(try ended.json()["totals"] as? [String: Any])
+        #expect([totals["fetch"], totals["copy"]].map { $0 as? Int } == [1, 1])
+        #expect(ended.errors.contains("note: 'cache' refuses this: proxy host dcn1-compute-1 has no variable 'internal_api_ip' in "))
+        for command in ["watch", "events"] {
+            let listening = try await program.run(command, "--config", "f.yaml")
+            #expect((listening.code, listening.errors.contains("f.yaml:1:28: cannot read ")) == (78, true), "\(listening.errors)")
+        }
     }
 
     @Test func whatIsNotInTheFileIsSaidOfTheFile() async throws {

@@ -6,7 +6,7 @@ import Testing
 #endif
 
 /// Changed files under a running service, without its servers.
-@Suite(.timeLimit(.minutes(1))) struct ReloadTests {
+@Suite(.timeLimit(.minutes(4))) struct ReloadTests {
     private let program: Program
 
     init() throws { program = try Program() }
@@ -61,7 +61,7 @@ import Testing
 
     /// `policy` of `status`, once it is so.
     private func policy(_ program: Program, _ isSo: ([String: Any]) -> Bool) async throws -> [String: Any] {
-        let deadline = ContinuousClock.now.advanced(by: .seconds(30))
+        let deadline = ContinuousClock.now.advanced(by: .seconds(120))
         var last: [String: Any] = [:]
         while ContinuousClock.now < deadline {
             let ended = try await program.run("status", "--config", "f.yaml", "--output", "json")

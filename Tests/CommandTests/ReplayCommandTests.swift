@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// `replay` without any server.
-@Suite(.timeLimit(.minutes(1))) struct ReplayCommandTests {
+@Suite(.timeLimit(.minutes(4))) struct ReplayCommandTests {
     private let program: Program
 
     init() throws {
@@ -59,6 +59,7 @@ import Testing
         #expect(events[0]["now"] is NSNull)
         let summary = try #require(report["summary"] as? [String: Any])
         #expect(["events", "images", "duplicates", "irrelevant", "odd"].map { summary[$0] as? Int } == [9, 3, 1, 1, 3])
+        #expect(summary["compared_with"] is NSNull)
     }
 
     @Test func textHasALineAnEventAndGlanceAwayIsNoEnd() async throws {

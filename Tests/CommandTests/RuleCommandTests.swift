@@ -3,7 +3,7 @@ import FoundationXML
 import Testing
 
 /// `explain` and `rules test` as operators call them, without any server.
-@Suite(.timeLimit(.minutes(1))) struct RuleCommandTests {
+@Suite(.timeLimit(.minutes(4))) struct RuleCommandTests {
     private let program: Program
 
     init() throws {
@@ -165,6 +165,21 @@ import Testing
         #expect(try await program.run("rules", "lint", "--config", configuration, "--strict").code == 78)
     }
 
+    /// What the call selects is no smaller fleet for rules.
+    @Test func lintHoldsRulesAgainstAllOfTheInventory() async throws {
+        _ = try program.writeInventory()
+        try program.write("inventories/central.yaml", "nova_compute: { hosts: { c0: } }\ncentral: { children: { nova_compute: } }\n")
+        let rule = "{ name: a, match: { owner: x }, targets: { sites: [central], roles: [Compute] } }"
+        try program.write("new.yaml", "apiVersion: forecache/v1\nrules:\n  - \(rule)\n")
+        try program.write("f.yaml", "inventory: [inventories]\nrules: [new.yaml]\nstate: ledger.sqlite\n")
+        for path in [["new.yaml"], []] {
+            let whole = try await program.run(["rules", "lint"] + path + ["--config", "f.yaml"])
+            let cut = try await program.run(["rules", "lint"] + path + ["--config", "f.yaml", "--site", "dcn1"])
+            #expect((cut.code, cut.output) == (whole.code, whole.output), "\(cut.errors)")
+            #expect(whole.output.hasPrefix("warning: "), "\(whole.output)\(whole.errors)")
+        }
+    }
+
     @Test(arguments: [([], "forecache/v1/rules"), (["--tests"], "forecache/v1/rule-tests")])
     func theSchemaIsJSON(options: [String], id: String) async throws {
         let ended = try await program.run(["rules", "schema"] + options)
@@ -205,6 +220,10 @@ import Testing
             tests: [{ name: t, image: { tags: [golden] }, expect: { dcn1: [dcn1-compute-0, dcn1-compute-1] } }]
             """)
         #expect(try await program.run("rules", "test", "rules").code == 0)
+        // The configuration's sites are those of its own inventory.
+        try program.write("f.yaml", "sites: { elsewhere: { forks: 3 }, dcn1: { seed: dcn1-compute-9 } }\n")
+        let ended = try await program.run("rules", "test", "rules", "--config", "f.yaml")
+        #expect(ended.code == 0, "\(ended.errors)")
     }
 
     @Test func nothingToRunIsAUsageError() async throws {

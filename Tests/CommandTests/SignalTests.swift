@@ -4,7 +4,7 @@ import Glibc
 import Testing
 
 /// The service without its servers, and how programs end when they are told to.
-@Suite(.timeLimit(.minutes(1))) struct SignalTests {
+@Suite(.timeLimit(.minutes(4))) struct SignalTests {
     private var program: Program
 
     init() throws {

@@ -19,11 +19,71 @@ import Testing
         let signatures = SignatureCheck(catalog: catalog, certificates: NoCertificates(), now: { Date() }, logger: logger)
         let policy = Policy(rules: RuleSet.parse([]).0, fleet: Samples.fleet(sites: 1, hosts: 2), defaults: PlanningDefaults())
         let byHand = ByHand(
-            policy: policy, limits: Limits(), peerNetwork: "internal_api", catalog: catalog, hosts: SimulatedFleet(clock: ManualClock()),
-            signatures: areAskedFor ? signatures : nil, logger: logger)
+            ImageChoice(policy: policy, catalog: catalog), limits: Limits(), peerNetwork: "internal_api",
+            hosts: SimulatedFleet(clock: ManualClock()), signatures: areAskedFor ? signatures : nil, logger: logger)
         let plans = try await byHand.plans(named: [Samples.imageID(1).text])
         #expect(plans.flatMap(\.steps).count == 2)
         #expect(plans.flatMap(\.refusals).count == (areAskedFor ? 1 : 0))
         #expect(plans.contains(where: \.movesBytes) == !areAskedFor)
+    }
+
+    // MARK: - Bytes that cannot be read
+
+    /// Glance where one image lies in a store that is away.
+    private struct StoreAway: ImageCatalog {
+        let glance: ScriptedCatalog
+        let away: Set<ImageID>
+
+        func image(_ id: ImageID) async throws(Failure) -> ImageFacts? { try await glance.image(id) }
+        func images(named name: String?) async throws(Failure) -> [ImageFacts] { try await glance.images(named: name) }
+        func download(of id: ImageID, endpoint: String?, refused: Secret?) async throws(Failure) -> DownloadGrant {
+            try await glance.download(of: id, endpoint: endpoint, refused: refused)
+        }
+        func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] {
+            if away.contains(id) { throw Failure(.retriable, "image \(id): HTTP 503") }
+            return try await glance.bytes(of: id, in: range)
+        }
+    }
+
+    private func plans(away: [Int], fleet: Fleet = Samples.fleet(sites: 1, hosts: 2)) async throws -> [Plan] {
+        let images = [1, 2].map { Samples.image($0) }
+        let catalog = StoreAway(glance: ScriptedCatalog(images), away: Set(away.map(Samples.imageID)))
+        return try await byHand(catalog, fleet).plans(for: images, targets: .everyHost)
+    }
+
+    private func byHand(_ catalog: any ImageCatalog, _ fleet: Fleet) -> ByHand {
+        let policy = Policy(rules: RuleSet.parse([]).0, fleet: fleet, defaults: PlanningDefaults())
+        return ByHand(
+            ImageChoice(policy: policy, catalog: catalog), limits: Limits(), peerNetwork: "internal_api",
+            hosts: SimulatedFleet(clock: ManualClock()), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    @Test func anImageWhoseBytesCannotBeReadLeavesTheOthersAlone() async throws {
+        let plans = try await plans(away: [1])
+        #expect(plans.map(\.movesBytes) == [false, true])
+        #expect(plans[0].steps.count == 2)
+        #expect(Set(plans[0].refusals) == ["image \(Samples.imageID(1)): HTTP 503"])
+        #expect(plans[1].refusals.isEmpty)
+    }
+
+    @Test func whereNoImageCanBeReadTheServiceIsNotReachable() async throws {
+        let refusal = await #expect(throws: Refusal.self) { _ = try await plans(away: [1, 2]) }
+        #expect(refusal?.exitCode == 69)
+        #expect(refusal?.message == "image \(Samples.imageID(1)): HTTP 503")
+    }
+
+    // MARK: - Proxies
+
+    @Test func aProxyWithoutAPeerAddressStopsNoPlanButIsNamed() async throws {
+        var site = Samples.fleet(sites: 1, hosts: 2, settings: SiteSettings(deliver: DeliverySettings(via: .proxy), seed: "dcn1-compute-0"))
+            .sites[0]
+        site.hosts[0].peerAddress = nil
+        let (fleet, image) = (Fleet(sites: [site]), Samples.image(1))
+        let byHand = byHand(ScriptedCatalog([image]), fleet)
+        let plans = try await byHand.plans(for: [image], targets: .everyHost)
+        #expect(plans.map(\.movesBytes) == [true])
+        let said = byHand.withoutPeerAddress(plans)
+        #expect(said.count == 1 && said[0].hasPrefix("proxy host dcn1-compute-0 has no variable 'internal_api_ip' in "), "\(said)")
+        #expect(byHand.withoutPeerAddress(plans.map(\.touchesOnly)) == [], "a refresh copies nothing")
     }
 }

@@ -50,7 +50,7 @@ import Testing
                 "f.yaml:4:47: peer.known_hosts is a path on the hosts and must begin with /, not 'known_hosts'",
             ])
         #expect(configuration.sites["a"]?.glance == "https://[::1]:9292/v2")
-        #expect(read("ssh: { jump: \"ssh://stack@bastion:22\" }").configuration.ssh.jump == "stack@bastion:22")
+        #expect(read("ssh: { jump: \"ssh://stack@bastion:22\" }").configuration.ssh.jump == JumpHost(user: "stack", host: "bastion"))
     }
 
     @Test func signaturesAreAskedForByOneKeyAndFoundByAnother() throws {
@@ -99,7 +99,7 @@ import Testing
         #expect((configuration.refreshFraction, configuration.resyncSeconds) == (0.25, 300))
         let ssh = SSHSettings(
             user: "u", port: 2200, identityFiles: ["\(folder.path)/k"], knownHostsFiles: ["\(folder.path)/kh"],
-            hostKeyChecking: .acceptNew, become: .none, connectTimeoutSeconds: 3, jump: "b@h:1")
+            hostKeyChecking: .acceptNew, become: .none, connectTimeoutSeconds: 3, jump: JumpHost(user: "b", host: "h", port: 1))
         #expect(configuration.ssh == ssh)
         #expect((configuration.node.cacheDirectory, configuration.node.owner) == ("/c", "1:2"))
         #expect(configuration.node.container == nil)
@@ -227,6 +227,20 @@ import Testing
         #expect((configuration.limits.imagesPerSite, configuration.limits.imagesInFlight) == (2, 9))
     }
 
+    @Test(arguments: ["window", "rate_limit", "max_size", "keep_free", "seed"]) func aSitesKeyWithoutAValueIsNoKeyLeftOut(key: String) {
+        #expect(
+            read("sites: { dcn1: { \(key): } }").problems == [
+                "f.yaml:1:18: key '\(key)' in site dcn1 has no value; give one or leave the key out"
+            ])
+    }
+
+    @Test(arguments: ["verify_signatures", "reload", "refresh"]) func whatHoldsThingsBackHasAValue(key: String) {
+        #expect(
+            read("status:\n\(key):\n").problems == [
+                "f.yaml:2:1: key '\(key)' in the configuration has no value; give one or leave the key out"
+            ])
+    }
+
     @Test func aConfigurationMustBeAMapping() {
         #expect(read("- a").problems == ["f.yaml:1:1: the configuration must be a mapping of keys and values, not a list"])
     }
@@ -261,11 +275,14 @@ import Testing
         #expect(problems.joined().hasPrefix("f.yaml:1:"))
     }
 
+    /// A problem of those alone who listen to the broker.
     @Test func aURLFileThatIsNotThereIsNamed() {
+        let (configuration, problems) = read("notifications: { url_file: nowhere, queue: mine }")
+        #expect(problems == [])
+        #expect(configuration.notifications?.queue == "mine")
         #expect(
-            read("notifications: { url_file: nowhere }").problems == [
-                "f.yaml:1:28: cannot read \(folder.path)/nowhere: no such file or directory"
-            ])
+            configuration.notifications?.unread?.description
+                == "f.yaml:1:28: cannot read \(folder.path)/nowhere: no such file or directory")
     }
 
     // MARK: - Limits and TripleO

@@ -94,11 +94,8 @@ import Testing
         await catalog.put(ImageFacts(id: try #require(ImageID(Self.id)), name: "noble", sizeBytes: 1000, tags: ["golden"]))
         for (days, count) in [(13.0, 1), (15.0, 0)] {
             try await remember(days: days)
-            let byHand = ByHand(
-                policy: setup.policy, limits: Limits(), peerNetwork: "internal_api", catalog: catalog,
-                hosts: SimulatedFleet(clock: ManualClock()),
-                matchTimes: setup.matchTimes { Issue.record("\($0)") }, logger: logger)
-            #expect(try await byHand.imagesOfRules().count == count)
+            let choice = ImageChoice(policy: setup.policy, catalog: catalog, matchTimes: setup.matchTimes { Issue.record("\($0)") })
+            #expect(try await choice.imagesOfRules().count == count)
         }
     }
 

@@ -188,6 +188,21 @@ import Testing
         #expect(report.atRestart == ["resync", "state"])
     }
 
+    @Test func aClockThatIsSetBackHoldsNoComparisonUp() async throws {
+        let setup = try setup()
+        let reload = reload(setup, CurrentPolicy(setup.policy))
+        try await reload.begin()
+        await catalog.fail(with: Failure(.retriable, "Glance is away"))
+        try folder.write("rules/one.yaml", Self.rules("{ tag: silver }"))
+        try await look(reload)
+        await catalog.fail(with: nil)
+        try await reload.look()
+        #expect(try await ledger.reloadReport()?.state == .waiting, "Glance is not asked each time")
+        clock.setBack(by: .seconds(3600))
+        try await reload.look()
+        #expect(try await ledger.reloadReport()?.state == .applied)
+    }
+
     @Test func whatTheSignalAsksForIsDoneThoughNothingChanged() async throws {
         let setup = try setup()
         let reload = reload(setup, CurrentPolicy(setup.policy))

@@ -128,6 +128,26 @@ import Testing
         #expect(refusal?.message == "cannot read \(folder.path): is a directory")
     }
 
+    @Test func onlyWhoListensNeedsTheBrokersSecret() async throws {
+        let options = configuredBy(try folder.write("f.yaml", "notifications: { url_file: secret }\ninventory: [inventories]\n"))
+        try folder.write("inventories/a.yaml", Self.inventory)
+        let message = "\(folder.path)/f.yaml:1:28: cannot read \(folder.path)/secret: no such file or directory"
+        let setup = try Setup.load(options)
+        let logger = Logger(label: "test")
+        let cloud = [
+            "OS_AUTH_URL": "http://127.0.0.1:1/v3", "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_PROJECT_NAME": "p",
+            "OS_USER_DOMAIN_NAME": "Default", "OS_PROJECT_DOMAIN_NAME": "Default",
+        ]
+        let shells = try Shells.open(setup, environment: folder.environment.merging(cloud) { $1 }, logger: logger)
+        #expect(shells.nova == nil && shells.unheard?.description == message)
+        await shells.close()
+        let deaf = #expect(throws: Refusal.self) { _ = try Shells.source(setup, logger: logger) }
+        #expect(deaf?.exitCode == 78 && deaf?.message == message)
+        var listening = options
+        listening.listens = true
+        #expect(refusal(listening)?.exitCode == 78 && refusal(listening)?.message == message)
+    }
+
     @Test func pathsAreExpanded() {
         let files = OperatorFiles(environment: ["HOME": "/home/u"])
         #expect(files.absolute("~/x", from: "/etc") == "/home/u/x")
@@ -145,6 +165,23 @@ import Testing
         #expect(setup.fleet.hosts.map(\.name) == ["a0", "a1"])
         #expect(setup.fleet.hosts.first?.ssh.user == "deep")
         #expect(setup.fleet.hosts.first?.file == "\(folder.path)/inventories/dcn1/inventory.yaml")
+    }
+
+    /// Ansible 2.14 tries NAME as it is before NAME.yml; what bears no name of the inventory it never opens.
+    @Test func filesOfVariablesMayHaveDotsInTheirNames() throws {
+        let host = "compute-0.edge.example.org"
+        try folder.write("inventories/a.yaml", "nova_compute: { hosts: { \(host): } }\nedge.prod: { hosts: { \(host): } }\n")
+        for (name, text) in [
+            ("host_vars/\(host)", "ansible_user: own\n"), ("host_vars/\(host).yml", "ansible_user: second\n"),
+            ("group_vars/edge.prod", "ansible_port: 2200\n"), ("group_vars/all/old.bak", "ansible_host: 192.0.2.1\n"),
+            ("group_vars/README.md", "# Notes\n- on groups\n"), ("group_vars/nova_compute.yml.bak", "["), ("host_vars/\(host)~", "["),
+        ] { try folder.write("inventories/\(name)", text) }
+        try Data([0xFF]).write(to: URL(filePath: "\(folder.path)/inventories/group_vars/vault.gpg"))
+        let setup = try Setup.load(options())
+        let found = try #require(setup.fleet.host(HostName(host)))
+        #expect((found.ssh.user, found.ssh.port, found.address) == ("own", 2200, host))
+        let unread = setup.notices.list.filter { $0.message.hasPrefix("cannot read ") }
+        #expect(unread.map(\.place.file) == ["\(folder.path)/inventories/group_vars/vault.gpg"])
     }
 
     @Test func theProxyNetworkDecidesThePeerAddress() throws {

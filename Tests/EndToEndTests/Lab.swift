@@ -1,3 +1,4 @@
+import ForecacheTestSupport
 import Foundation
 import Testing
 
@@ -5,13 +6,7 @@ import Testing
 struct Lab {
     let values: [String: String]
 
-    /// Throws where Tests/run did not start a lab: these tests need the real servers.
-    init() throws {
-        guard let path = ProcessInfo.processInfo.environment["FORECACHE_LAB_ENV"] else {
-            throw LabMissing(description: "FORECACHE_LAB_ENV is not set: start these tests with Tests/run, which starts the lab")
-        }
-        values = try Self.values(path)
-    }
+    init() throws { values = try LabFile.read() }
 
     private init(_ values: [String: String]) { self.values = values }
 
@@ -24,16 +19,7 @@ struct Lab {
         defer { _ = try? run(program, ["down", "--purge", "--name", name, "--state", state]) }
         let options = ["--parts", "nodes", "--sites", "edge:\(nodes)", "--node-disk", "512M", "--wan", wan]
         try run(program, ["up", "--name", name, "--state", state] + options)
-        try await body(Lab(values.merging(try Self.values("\(state)/lab.env")) { $1 }))
-    }
-
-    private static func values(_ path: String) throws -> [String: String] {
-        var values: [String: String] = [:]
-        for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") {
-            guard let equals = line.firstIndex(of: "=") else { continue }
-            values[String(line[..<equals])] = line[line.index(after: equals)...].trimmingCharacters(in: CharacterSet(charactersIn: "'"))
-        }
-        return values
+        try await body(Lab(values.merging(try LabFile.read("\(state)/lab.env")) { $1 }))
     }
 
     subscript(_ key: String) -> String { values[key] ?? "" }
@@ -158,8 +144,6 @@ struct Lab {
     }
 }
 
-struct LabMissing: Error, CustomStringConvertible { let description: String }
-
 /// Runs a program to its end; throws with its output where it fails.
 @discardableResult
 func run(_ program: String, _ arguments: [String], environment: [String: String]? = nil, allow: Set<Int32> = [0]) throws -> String {
@@ -187,13 +171,3 @@ func run(_ program: String, _ arguments: [String], environment: [String: String]
 }
 
 struct CommandFailed: Error, CustomStringConvertible { let description: String }
-
-/// Awaits a condition of the real world; the error names it, with what can be said by then.
-func eventually(_ what: @autoclosure () throws -> String, within seconds: Double = 60, _ condition: () async throws -> Bool) async throws {
-    let deadline = ContinuousClock.now.advanced(by: .seconds(seconds))
-    while ContinuousClock.now < deadline {
-        if try await condition() { return }
-        try await Task.sleep(for: .milliseconds(100))
-    }
-    throw CommandFailed(description: "did not happen within \(Int(seconds)) s: \(try what())")
-}

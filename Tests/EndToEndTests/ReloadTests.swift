@@ -1,3 +1,4 @@
+import ForecacheTestSupport
 import Foundation
 import Testing
 

@@ -1,9 +1,10 @@
+import ForecacheTestSupport
 import Foundation
 import Testing
 
 /// What befalls a transfer while it is under way: two hosts behind a slow line, one after the other.
 @Suite(.serialized) struct TransferTests {
-    private static let slow = "sites: { dcn1: { rate_limit: 4MiB/s, via: direct }, dcn2: {} }"
+    private static let slow = "sites: { dcn1: { rate_limit: 2MiB/s, via: direct }, dcn2: {} }"
     private static let bytes = 24 << 20
     private static let begun = 8 << 20
     private static let tag = "e2e-precache:dcn1"

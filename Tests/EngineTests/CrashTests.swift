@@ -54,9 +54,13 @@ private final class CrashingLedger: Ledger {
         try await real.dueWork(at: now, excluding: excluding, limit: limit)
     }
     func nextWorkDue() async throws(Failure) -> Date? { try await real.nextWorkDue() }
-    func finish(_ row: WorkRow) async throws(Failure) {
+    func bringForward(_ images: [ImageID], at now: Date) async throws(Failure) {
         try write()
-        try await real.finish(row)
+        try await real.bringForward(images, at: now)
+    }
+    func finish(_ rows: [WorkRow]) async throws(Failure) {
+        try write()
+        try await real.finish(rows)
     }
     func postpone(_ row: WorkRow, until dueAt: Date, reason: String, isFailure: Bool) async throws(Failure) {
         try write()

@@ -280,44 +280,6 @@ import Testing
         #expect(expiry.timeIntervalSince(next) > expiry.timeIntervalSince(world.clock.now.date) / 2)
     }
 
-    @Test func resyncFindsWhatNoEventTold() async throws {
-        let world = try World()
-        await world.catalog.put(Samples.image(1, tags: ["golden"]))
-        await world.catalog.put(Samples.image(2))
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { await world.resync.run() }
-            try await eventually("the golden image is queued, the other is not") { try await world.ledger.workCount() == 1 }
-            await world.catalog.put(Samples.image(3, tags: ["golden"]))
-            try await eventually("the next resync finds the new one") {
-                world.clock.advance(by: .seconds(60))
-                return try await world.ledger.workCount() == 2
-            }
-            group.cancelAll()
-        }
-    }
-
-    @Test func onlyAResyncThatSucceedsCountsAsOne() async throws {
-        let world = try World()
-        let start = world.clock.now.date
-        #expect(world.counters.snapshot.resyncedAt == start, "the age counts from the start")
-        #expect(world.counters.snapshot.resyncSeconds == 600)
-        await world.catalog.fail(with: Failure(.retriable, "Glance is away"))
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { await world.resync.run() }
-            try await eventually("two resyncs fail") {
-                world.clock.advance(by: .seconds(5))
-                return await world.catalog.listings >= 2
-            }
-            #expect(world.counters.snapshot.resyncedAt == start)
-            await world.catalog.fail(with: nil)
-            try await eventually("the next one succeeds") {
-                world.clock.advance(by: .seconds(5))
-                return world.counters.snapshot.resyncedAt != start
-            }
-            group.cancelAll()
-        }
-    }
-
     @Test func forksBoundHowManyWorkAtOnceAndACancelledWaiterLeaves() async throws {
         let forks = Forks(2)
         let peak = Peak()

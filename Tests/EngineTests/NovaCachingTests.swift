@@ -8,7 +8,7 @@ import Testing
 @testable import Engine
 
 /// `via: nova-api` on a simulated Nova. The real one is asked in `EndToEndTests`.
-@Suite(.timeLimit(.minutes(1))) struct NovaCachingTests {
+@Suite(.timeLimit(.minutes(4))) struct NovaCachingTests {
     private let id = Samples.imageID(1)
     private let settings = SiteSettings(deliver: DeliverySettings(via: .novaAPI))
 
@@ -70,6 +70,68 @@ import Testing
         world.clock.advance(by: .seconds(2))
         #expect(reason(await end).contains("did not report within 1860 s"))
         #expect(try await world.states(of: id) == ["dcn1-compute-0": .fresh, "dcn1-compute-1": .failed])
+    }
+
+    @Test func aClockThatIsSetBackGivesASilentHostOneMoreDeadline() async throws {
+        let world = try await world(hosts: 1)
+        await world.nova.set(.silent, on: "dcn1-compute-0.localdomain")
+        await world.nova.set(endsRequests: false)
+        async let end = world.reconciler.reconcile(id, cause: .event)
+        try await eventually("somebody waits") { await world.nova.requests.count == 1 && world.clock.sleeperCount == 1 }
+        world.clock.setBack(by: .seconds(36_000))
+        let start = world.clock.now
+        try await eventually("the host is given up") {
+            if world.clock.sleeperCount == 1 { world.clock.advance(by: .seconds(1860)) }
+            return try await world.states(of: id)["dcn1-compute-0"] == .failed
+        }
+        #expect(start.duration(to: world.clock.now) < .seconds(4 * 1860))
+        #expect(reason(await end).contains("did not report within 1860 s"))
+    }
+
+    /// Whatever its image's row waits for; but a touch that is asked for again and again has its rests.
+    @Test func aDueTouchWaitsForNobodysBackOff() async throws {
+        let world = try await world(hosts: 1)
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        world.clock.advance(by: .seconds(52_000))
+        try await world.ledger.request([id], cause: .event, at: world.clock.now.date)
+        try await putOff(world)
+        _ = try await world.refresher.refresh("dcn1-compute-0")
+        #expect(try await due(world).map(\.attempts) == [1])
+        try await putOff(world)
+        world.clock.advance(by: .seconds(60))
+        _ = try await world.refresher.refresh("dcn1-compute-0")
+        #expect(try await due(world).isEmpty)
+        world.clock.advance(by: .seconds(600))
+        _ = try await world.refresher.refresh("dcn1-compute-0")
+        #expect(try await due(world).map(\.attempts) == [2])
+    }
+
+    @Test func aClockThatIsSetBackHoldsNoTouchUp() async throws {
+        let world = try await world(hosts: 1)
+        _ = await world.reconciler.reconcile(id, cause: .event)
+        world.clock.advance(by: .seconds(60_000))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await world.refresher.run() }
+            try await eventually("it is handed over") { try await world.ledger.workCount() == 1 }
+            try await world.ledger.finish(try await due(world))
+            world.clock.setBack(by: .seconds(3600))
+            let start = world.clock.now
+            try await eventually("it is handed over again") {
+                if world.clock.sleeperCount == 1 { world.clock.advance(by: .seconds(5)) }
+                return try await world.ledger.workCount() == 1
+            }
+            #expect(start.duration(to: world.clock.now) < .seconds(600))
+            group.cancelAll()
+        }
+    }
+
+    private func due(_ world: World) async throws -> [WorkRow] {
+        try await world.ledger.dueWork(at: world.clock.now.date, excluding: [:], limit: 9)
+    }
+
+    private func putOff(_ world: World) async throws {
+        let later = world.clock.now.date.addingTimeInterval(Limits().longestBackoffSeconds)
+        for row in try await due(world) { try await world.ledger.postpone(row, until: later, reason: "another site is away") }
     }
 
     @Test func aRefreshAsksNovaForTheWholeSiteOnce() async throws {

@@ -69,10 +69,11 @@ struct RefreshSimulation {
         let catalog = ScriptedCatalog(images)
         let surveyor = Surveyor(
             hosts: hosts, ledger: ledger, limits: limits, forks: Forks(limits.forks), clock: clock, logger: logger, workWakeup: work)
-        let executor = PlanExecutor(hosts: hosts, catalog: catalog, forks: Forks(limits.forks), clock: clock, logger: logger)
+        let executor = PlanExecutor(
+            hosts: hosts, catalog: catalog, forks: Forks(limits.forks), imagesPerSite: limits.imagesPerSite, clock: clock, logger: logger)
         let reconciler = Reconciler(
-            catalog: catalog, ledger: ledger, policy: policy, surveyor: surveyor, executor: executor, counters: counters, clock: clock,
-            logger: logger)
+            catalog: catalog, ledger: ledger, policy: policy, surveyor: surveyor, executor: executor, counters: counters,
+            looks: Forks(limits.imagesAtOnce), rivals: RivalBook(catalog: catalog), clock: clock, logger: logger)
         loop = WorkLoop(ledger: ledger, reconciler: reconciler, limits: limits, clock: clock, logger: logger, wakeup: work)
         refresher = Refresher(
             hosts: hosts, ledger: ledger, policy: policy, surveyor: surveyor, counters: counters, limits: limits, clock: clock,

@@ -30,7 +30,7 @@ import Testing
             fleet = Samples.fleet(sites: 1, hosts: count, settings: settings)
             hosts = SimulatedFleet(clock: clock)
             executor = PlanExecutor(
-                hosts: hosts, catalog: catalog, forks: Forks(64), clock: clock,
+                hosts: hosts, catalog: catalog, forks: Forks(64), imagesPerSite: 4, clock: clock,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             await catalog.put(image)
             await hosts.setWAN(bytesPerSecond: 25 * RelayTests.mebi)
@@ -159,11 +159,11 @@ import Testing
         let deliver = DeliverySettings(window: window)
         let site = SitePlan(site: "dcn1", via: .relay, deliver: deliver, forks: 3, copiesAtOnce: 1, steps: steps)
         let (now, closing) = (WallInstant(Date(timeIntervalSince1970: 1_800_000_000)), Failure(.retriable, "the window closed"))
-        var ledger = RelayLedger(steps.map { StepWork(image: image, site: site, step: $0, fleet: fleet) }, startedAt: now)
-        #expect(ledger.take(RelayNews(.closed("dcn1-compute-0", closing)), at: now) == nil)
-        let waits = ledger.gaveUp("dcn1-compute-0", closing, at: now)
+        var accounts = RelayAccounts(steps.map { StepWork(image: image, site: site, step: $0, fleet: fleet) }, startedAt: now)
+        #expect(accounts.take(RelayNews(.closed("dcn1-compute-0", closing)), at: now) == nil)
+        let waits = accounts.gaveUp("dcn1-compute-0", closing, at: now)
         #expect(waits?.kind == .skipped && waits?.againAt != nil)
-        let full = ledger.gaveUp("dcn1-compute-1", Failure(.retriable, "disk full"), at: now)
+        let full = accounts.gaveUp("dcn1-compute-1", Failure(.retriable, "disk full"), at: now)
         #expect(full?.kind == .failed && full?.reason?.contains("disk full") == true)
     }
 
@@ -179,7 +179,7 @@ import Testing
         let site = await SiteInTime(hosts: 5)
         let (plan, fleet) = (await site.plan(), site.fleet)
         let executor = PlanExecutor(
-            hosts: site.hosts, catalog: site.catalog, forks: Forks(64), clock: site.clock,
+            hosts: site.hosts, catalog: site.catalog, forks: Forks(64), imagesPerSite: 4, clock: site.clock,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         // Owned by this test, which awaits its end below.
         let running = Task { await executor.execute(plan, fleet: fleet) }

@@ -37,7 +37,7 @@ import Testing
             let rows = try await world.ledger.dueWork(at: world.clock.now.date, excluding: [:], limit: 10)
             guard let row = rows.first else { return seen }
             #expect(await world.reconciler.reconcile(row.image, cause: row.cause) == .settled)
-            try await world.ledger.finish(row)
+            try await world.ledger.finish([row])
             seen.insert(row.image)
         }
     }

@@ -56,9 +56,13 @@ struct World {
         let throughNova = NovaCaching(
             nova: nova, reports: NovaReports(source: nova.broker, limits: limits, logger: logger), limits: limits, clock: clock,
             logger: logger)
-        let executor = PlanExecutor(hosts: hosts, catalog: catalog, nova: throughNova, forks: forks, clock: clock, logger: logger)
+        let executor = PlanExecutor(
+            hosts: hosts, catalog: catalog, nova: throughNova, forks: forks, imagesPerSite: limits.imagesPerSite, clock: clock,
+            logger: logger)
+        let rivals = RivalBook(catalog: catalog)
         reconciler = Reconciler(
             catalog: catalog, ledger: ledger, policy: policy, surveyor: surveyor, executor: executor, counters: counters,
+            looks: Forks(limits.imagesAtOnce), rivals: rivals,
             // Certificates are made by openssl, today.
             signatures: certificates.map {
                 SignatureCheck(catalog: catalog, certificates: $0, now: { Date() }, logger: logger)
@@ -69,8 +73,8 @@ struct World {
             logger: logger,
             workWakeup: work)
         resync = Resync(
-            catalog: catalog, ledger: ledger, policy: policy, counters: counters, intervalSeconds: 600, clock: clock, logger: logger,
-            workWakeup: work)
+            catalog: catalog, ledger: ledger, policy: policy, counters: counters, intervalSeconds: 600, rivals: rivals, clock: clock,
+            logger: logger, workWakeup: work)
         loop = WorkLoop(ledger: ledger, reconciler: reconciler, limits: limits, clock: clock, logger: logger, wakeup: work)
     }
 
@@ -86,14 +90,4 @@ struct World {
         let now = clock.now.date
         return Dictionary(try await ledger.placements(of: image).map { ($0.host.rawValue, $0.state(at: now)) }) { first, _ in first }
     }
-}
-
-/// Awaits a condition, letting other tasks run; throws where it does not come true in time, which ends what else the test runs.
-func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-    let deadline = ContinuousClock.now.advanced(by: .seconds(20))
-    while ContinuousClock.now < deadline {
-        if try await condition() { return }
-        await Task.yield()
-    }
-    throw Failure(.fatal, "did not happen in time: \(what)")
 }

@@ -46,6 +46,8 @@ import Testing
         for (offset, bytes) in [(23, [8]), (23, [22]), (35, [3]), (99, [7]), (24, [0x80]), (47, [1])] as [(Int, [UInt8])] {
             #expect(isBadHeader(refusal(plain.patched(offset, bytes), declared: "qcow2")), "byte \(offset)")
         }
+        let none = refusal(plain.patched(24, [0, 0, 0, 0, 0, 0, 0, 0]), declared: "qcow2")
+        #expect(none == .badHeader(.qcow2, "a virtual size of 0 bytes"))
         #expect(refusal(plain.patched(41, [1]), declared: "qcow2") == .truncated(.qcow2, sizeBytes: length))
         // A header extension that claims more than there is.
         #expect(isBadHeader(refusal(plain.patched(112, [1, 2, 3, 4, 0xFF, 0xFF, 0xFF, 0xFF]), declared: "qcow2")))

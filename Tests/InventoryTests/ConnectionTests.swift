@@ -11,7 +11,8 @@ import Testing
     }
 
     @Test func theConfigurationHoldsWhereTheInventorySaysNothing() throws {
-        let ssh = SSHSettings(user: "stack", port: 2022, identityFiles: ["~/k"], knownHostsFiles: ["~/h"], become: .none, jump: "b")
+        let ssh = SSHSettings(
+            user: "stack", port: 2022, identityFiles: ["~/k"], knownHostsFiles: ["~/h"], become: .none, jump: JumpHost(host: "b"))
         let reading = read("nova_compute: {hosts: {c: , d: {ansible_user: x, ansible_port: 23, ansible_become: yes}}}") { $0.ssh = ssh }
         #expect(reading.fleet.host("c")?.ssh == ssh)
         var other = ssh
@@ -40,15 +41,26 @@ import Testing
             """)
         #expect(host.ssh.hostKeyChecking == .off)
         #expect(host.ssh.knownHostsFiles == ["/dev/null", "/b"])
-        #expect(host.ssh.jump == "ops@bastion:2222")
+        #expect(host.ssh.jump == JumpHost(user: "ops", host: "bastion", port: 2222))
         #expect(host.ssh.port == 24)
         #expect(host.ssh.user == "late")
         #expect(host.ssh.identityFiles == ["/zero", "/one", "/two"])
         #expect(try self.host("ansible_port: 26, ansible_ssh_common_args: '-p 27'").ssh.port == 26)
         #expect(try self.host("ansible_host_key_checking: false").ssh.hostKeyChecking == .off)
-        let straight = read("nova_compute: {hosts: {c: {ansible_ssh_common_args: '-o ProxyJump=none'}}}") { $0.ssh.jump = "b" }
+        let straight = read("nova_compute: {hosts: {c: {ansible_ssh_common_args: '-o ProxyJump=none'}}}") {
+            $0.ssh.jump = JumpHost(host: "b")
+        }
         #expect(straight.fleet.host("c")?.ssh.jump == nil)
     }
+
+    @Test(
+        arguments: [
+            ("bastion", JumpHost(host: "bastion")), ("u@bastion:2200", JumpHost(user: "u", host: "bastion", port: 2200)),
+            ("[::1]:24", JumpHost(host: "::1", port: 24)), ("ssh://u@[::1]", JumpHost(user: "u", host: "::1")),
+            ("", nil), ("@h", nil), ("h:0", nil), ("h:99999", nil), ("h:x", nil), ("h:", nil), ("-oProxyCommand=x", nil), ("[::1", nil),
+            ("[::1]22", nil), ("u@::1", nil), ("u@", nil), ("a,b", nil),
+        ] as [(String, JumpHost?)])
+    func oneBastion(text: String, jump: JumpHost?) { #expect(JumpHost(text) == jump) }
 
     @Test(arguments: [
         ("ssh -W %h:%p bastion", "bastion"), ("ssh -W %h:%p -q ops@bastion", "ops@bastion"),
@@ -60,7 +72,7 @@ import Testing
     func aProxyCommandThatIsABastionIsUnderstood(command: String, jump: String) {
         let reading = reading("ansible_ssh_common_args: '-o ProxyCommand=\"\(command)\" -o ProxyJump=late'")
         #expect(reading.said.isEmpty, "\(reading.said)")
-        #expect(reading.fleet.host("c")?.ssh.jump == jump)
+        #expect(reading.fleet.host("c")?.ssh.jump == JumpHost(jump))
         #expect(reading.fleet.host("c")?.ssh.port == 22)
         #expect(reading.fleet.host("c")?.ssh.identityFiles == [])
     }
@@ -68,7 +80,7 @@ import Testing
     @Test func whatAProxyCommandSaysOfTheBastionAloneIsANotice() {
         let reading = reading(
             "ansible_ssh_common_args: '-o ProxyCommand=\"ssh -i /key -o StrictHostKeyChecking=no -W %h:%p b\" -o ProxyCommand=none'")
-        #expect(reading.fleet.host("c")?.ssh.jump == "b")
+        #expect(reading.fleet.host("c")?.ssh.jump == JumpHost(host: "b"))
         #expect(reading.fleet.host("c")?.ssh.hostKeyChecking == .strict)
         #expect(reading.noted.count == 2)
         #expect(reading.noted.contains { $0.contains("'IdentityFile of ProxyCommand' in ansible_ssh_common_args has no effect") })

@@ -139,6 +139,15 @@ import Testing
         #expect(other.layout == read([file]).layout)
     }
 
+    @Test func aSeedThatOtherInventoriesLackIsANotice() throws {
+        let other = read([try Fixtures.file("multistack.yaml")]) {
+            $0.sites = ["dcn1": SiteSettings(seed: "dcn1-compute-9")]
+            $0.hasAllSites = false
+        }
+        #expect(other.said.isEmpty)
+        #expect(other.noted.count == 1 && other.noted[0].contains("sites.dcn1.seed: 'dcn1-compute-9' is no host of that site"))
+    }
+
     @Test func noHostToCacheOnIsAProblem() throws {
         #expect(read([]).said.count == 1)
         let missing = read([try Fixtures.file("cell1_static.yaml")]) { $0.hostsGroup = "nova_computes" }

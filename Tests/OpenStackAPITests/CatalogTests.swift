@@ -9,7 +9,7 @@ import Testing
 @testable import OpenStackAPI
 
 /// The catalog against a Keystone and Glance that misbehave in ways the real ones cannot be made to. The real ones are asked in `OpenStackLabTests`.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct CatalogTests {
+@Suite(.serialized, .timeLimit(.minutes(4))) struct CatalogTests {
     private let id = ImageID("07bc2424-753b-4f65-9da5-5a99d8383fe6")!
     private let clock = TestClock()
     private let list = "/image/v2/images"
@@ -133,7 +133,7 @@ import Testing
         task.cancel()
         #expect(await task.value == .cancelled)
         #expect(try await catalog.image(id) != nil)
-        #expect(ContinuousClock.now - began < .seconds(2))
+        #expect(ContinuousClock.now - began < .seconds(10))
     }
 
     @Test(arguments: [

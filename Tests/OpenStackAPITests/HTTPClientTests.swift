@@ -5,9 +5,7 @@ import Testing
 @testable import OpenStackAPI
 
 /// The client against a server that misbehaves. One after the other: each test has a server of its own.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct HTTPClientTests {
-    private let quick = HTTPDeadlines(connectMilliseconds: 2000, stallSeconds: 1, totalMilliseconds: 10_000)
-
+@Suite(.serialized, .timeLimit(.minutes(4))) struct HTTPClientTests {
     private func request(_ url: String, most: Int = 1 << 20) -> HTTPRequest {
         HTTPRequest(service: "Glance", url: url, mostAnswerBytes: most)
     }
@@ -57,7 +55,7 @@ import Testing
 
     @Test func aServerThatSaysNothingIsGivenUp() async throws {
         let server = try FaultServer(["GET /hang": [.init(hang: true)], "GET /stall": [.init(body: "abc", length: 100, stall: true)]])
-        let client = try HTTPClient(deadlines: quick)
+        let client = try HTTPClient(deadlines: HTTPDeadlines(stallSeconds: 1))
         for path in ["/hang", "/stall"] {
             let error = await failure(request(server.origin + path), client)
             #expect(error?.kind == .retriable)
@@ -69,7 +67,7 @@ import Testing
 
     @Test func truncatedAndBrokenAnswersAreRetriable() async throws {
         let server = try FaultServer(["GET /short": [.init(body: "abc", length: 1000)], "GET /close": [.init(close: true)]])
-        let client = try HTTPClient(deadlines: quick)
+        let client = try HTTPClient()
         for path in ["/short", "/close"] {
             let error = await failure(request(server.origin + path), client)
             #expect(error?.kind == .retriable)
@@ -88,7 +86,7 @@ import Testing
                 .init(headers: Dictionary(uniqueKeysWithValues: (0..<60).map { ("X-\($0)", String(repeating: "h", count: 8000)) }))
             ],
         ])
-        let client = try HTTPClient(deadlines: quick)
+        let client = try HTTPClient()
         for path in ["/told", "/untold", "/header"] {
             let error = await failure(request(server.origin + path, most: 5000), client)
             #expect(error?.kind == .permanent)
@@ -99,11 +97,11 @@ import Testing
 
     @Test func nobodyListening() async throws {
         let gone = try FaultServer([:]).origin
-        let error = await failure(request(gone + "/x?secret=1"), try HTTPClient(deadlines: quick))
+        let error = await failure(request(gone + "/x?secret=1"), try HTTPClient())
         #expect(error?.kind == .retriable)
         #expect(error?.description.contains("Glance at \(gone) is not reachable; is Glance up") == true, "\(String(describing: error))")
         #expect(error?.description.contains("secret") == false)
-        let unknown = await failure(request("http://no-such-host.invalid:9292/"), try HTTPClient(deadlines: quick))
+        let unknown = await failure(request("http://no-such-host.invalid:9292/"), try HTTPClient())
         #expect(unknown?.kind == .retriable)
         #expect(unknown?.description.contains("no-such-host.invalid:9292") == true)
     }
@@ -119,7 +117,7 @@ import Testing
             "GET /loop": [.init(status: 307, headers: ["Location": "/loop"])], "POST /p": [.init(status: 307, headers: ["Location": "/3"])],
             "GET /300": [.init(status: 300, body: "choices")],
         ])
-        let client = try HTTPClient(deadlines: quick)
+        let client = try HTTPClient()
         #expect(String(decoding: try await client.send(request(server.origin + "/1")).body, as: UTF8.self) == "there")
         #expect(try await client.send(request(server.origin + "/300")).status == 300)
         let error = await failure(request(server.origin + "/away"), client)
@@ -160,7 +158,7 @@ import Testing
         let began = ContinuousClock.now
         task.cancel()
         #expect(await task.value?.kind == .cancelled)
-        #expect(ContinuousClock.now - began < .milliseconds(500))
+        #expect(ContinuousClock.now - began < .seconds(10))
         let before = Task { await failure(hanging, client) }
         before.cancel()
         #expect(await before.value?.kind == .cancelled)
@@ -196,7 +194,7 @@ import Testing
         let ca = try TestCA()
         let server = try FaultServer(["GET /": [.init(body: "ok")]], tls: .init(cert: ca.path("server.pem"), key: ca.path("server.key")))
         let root = request(server.origin + "/")
-        let error = await failure(root, try HTTPClient(deadlines: quick))
+        let error = await failure(root, try HTTPClient())
         #expect(error?.kind == .permanent)
         #expect(error?.description.contains("the certificate of Glance at \(server.origin) is not trusted; check OS_CACERT") == true)
         #expect(try await HTTPClient(tls: TLSOptions(caFile: ca.path("ca.pem"))).send(root).status == 200)
@@ -205,7 +203,7 @@ import Testing
         #expect(await failure(otherName, try HTTPClient(tls: TLSOptions(caFile: ca.path("ca.pem"))))?.kind == .permanent)
         #expect(await failure(root, try HTTPClient(tls: TLSOptions(caFile: "/no/such.pem")))?.kind == .permanent)
         let plain = request(server.origin.replacing("https", with: "http") + "/")
-        #expect(await failure(plain, try HTTPClient(deadlines: quick))?.kind == .retriable)
+        #expect(await failure(plain, try HTTPClient())?.kind == .retriable)
     }
 
     @Test func clientCertificates() async throws {
@@ -215,7 +213,7 @@ import Testing
         let root = request(server.origin + "/")
         let ours = TLSOptions(caFile: ca.path("ca.pem"), certificateFile: ca.path("client.pem"), keyFile: ca.path("client.key"))
         #expect(try await HTTPClient(tls: ours).send(root).status == 200)
-        #expect(await failure(root, try HTTPClient(tls: TLSOptions(caFile: ca.path("ca.pem")), deadlines: quick)) != nil)
+        #expect(await failure(root, try HTTPClient(tls: TLSOptions(caFile: ca.path("ca.pem")))) != nil)
         let missing = TLSOptions(caFile: ca.path("ca.pem"), certificateFile: "/no/such.pem")
         #expect(await failure(root, try HTTPClient(tls: missing))?.description.contains("OS_CERT") == true)
     }

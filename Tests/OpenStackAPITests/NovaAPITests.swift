@@ -7,7 +7,7 @@ import Testing
 @testable import OpenStackAPI
 
 /// Nova's API where it is too old, forbids or goes wrong; the real one is asked in `EndToEndTests`.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct NovaAPITests {
+@Suite(.serialized, .timeLimit(.minutes(4))) struct NovaAPITests {
     private let id = ImageID("07bc2424-753b-4f65-9da5-5a99d8383fe6")!
     private let aggregate = HostAggregate(id: 7, uuid: "u-7", name: "dcn1", hosts: [])
     private static let version = ["OpenStack-API-Version": "compute 2.81"]

@@ -1,4 +1,5 @@
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Logging
 
@@ -11,23 +12,8 @@ struct Lab {
     let http: HTTPClient
     let keystone: Keystone
 
-    struct Missing: Error, CustomStringConvertible {
-        var description: String
-    }
-
     init() throws {
-        guard let path = ProcessInfo.processInfo.environment["FORECACHE_LAB_ENV"] else {
-            throw Missing(
-                description:
-                    "FORECACHE_LAB_ENV is not set: start the lab (deploy/lab/lab up) and set it to the lab's settings file (lab.env)")
-        }
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            throw Missing(description: "FORECACHE_LAB_ENV names \(path), which cannot be read: is the lab up?")
-        }
-        variables = text.split(separator: "\n").reduce(into: [:]) { variables, line in
-            guard let equals = line.firstIndex(of: "=") else { return }
-            variables[String(line[..<equals])] = line[line.index(after: equals)...].trimmingCharacters(in: CharacterSet(charactersIn: "'"))
-        }
+        variables = try LabFile.read()
         credentials = try Credentials.load(cloud: nil, environment: variables, readFile: { _ in nil })
         http = try HTTPClient()
         keystone = Keystone(credentials: credentials, http: http, now: { Date() })

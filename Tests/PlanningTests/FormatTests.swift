@@ -7,7 +7,7 @@ import Testing
 /// What a base file is made of is decided host by host, from the operator's choice, nova.conf and the image.
 @Suite struct FormatTests {
     private func step(
-        _ wanted: WantedFormat, forcesRaw: Bool?, diskFormat: String?, tools: Set<String> = ["qemu-img"]
+        _ wanted: WantedFormat, forcesRaw: Bool?, diskFormat: String?, tools: Set<String> = ["qemu-img"], isContainerSilent: Bool = false
     ) throws -> Step {
         let fleet = Samples.fleet(sites: 1, hosts: 1)
         var image = Samples.image(1)
@@ -16,7 +16,9 @@ import Testing
         let placement = Placement(
             image: image.id, site: host.site, role: host.role, host: host.name, rule: "r", mode: .enforce, deliver: DeliverySettings(),
             reasons: [])
-        let survey = HostSurvey(host: host.name, surveyedAt: Date(timeIntervalSince1970: 0), forcesRawImages: forcesRaw, tools: tools)
+        let survey = HostSurvey(
+            host: host.name, surveyedAt: Date(timeIntervalSince1970: 0), forcesRawImages: forcesRaw, tools: tools,
+            isContainerSilent: isContainerSilent)
         let plan = Planner.plan(
             Decision(image: image, placements: [placement]), fleet: fleet, observed: [host.name: .surveyed(survey)],
             defaults: PlanningDefaults(format: wanted))
@@ -44,6 +46,14 @@ import Testing
             }
             #expect(reason.contains(word))
         }
+    }
+
+    /// A container that restarts is no reason to wait as long as for a missing program.
+    @Test func whereNovasContainerIsSilentItIsTriedAgain() throws {
+        let step = try step(.auto, forcesRaw: nil, diskFormat: "qcow2", tools: [], isContainerSilent: true)
+        guard case .none(.unreachable(let reason)) = step.action else { throw Failure(.permanent, "\(step.action)") }
+        #expect(reason.contains("does not answer"))
+        #expect(try self.step(.auto, forcesRaw: false, diskFormat: "qcow2", tools: [], isContainerSilent: true).action == .fetch)
     }
 
     @Test func theLimitHoldsForTheDiskAndForTheBytes() throws {

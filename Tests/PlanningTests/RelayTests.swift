@@ -172,11 +172,21 @@ import Testing
 
     @Test func aGlanceThatFailsIsGivenUpForAllAfterAFewTries() {
         var world = RelayWorld(hosts: 40)
-        world.glanceFails = true
+        world.glanceFailure = RelayWorld.broken
         world.run(for: 120)
         #expect(world.relay.isOver && world.published == 0)
         #expect(world.fetches.count <= 8, "\(world.fetches)")
         #expect(world.violations.isEmpty)
+    }
+
+    @Test(arguments: [(2, true), (3, true), (5, true), (8, true), (4, false)])
+    func aGlanceThatRefusesForGoodIsTheReasonOfAll(hosts: Int, fallsBack: Bool) {
+        var world = RelayWorld(hosts: hosts, fallsBack: fallsBack)
+        world.glanceFailure = Failure(.permanent, "name the CA of this Glance as node.cacert")
+        world.run(for: 200)
+        #expect(world.relay.isOver && world.reasons.count == hosts)
+        #expect(world.reasons.values.allSatisfy { $0 == world.glanceFailure }, "\(world.reasons)")
+        #expect(world.fetches.count <= 8 && world.violations.isEmpty)
     }
 
     @Test func withoutFallingBackOnlyTheSeedFetches() {
@@ -201,9 +211,9 @@ import Testing
     @Test(arguments: 1...3) func theOneThatIsToFetchNeverWaitsForThoseThatWaitForIt(places: Int) {
         var world = RelayWorld(hosts: 4)
         world.placesInAll = places
-        world.glanceFails = true
+        world.glanceFailure = RelayWorld.broken
         world.run(for: 3)
-        world.glanceFails = false
+        world.glanceFailure = nil
         world.run(for: 200)
         #expect(world.published == 4 && world.violations.isEmpty, "\(world.ends) \(world.violations)")
     }

@@ -9,7 +9,9 @@ import Testing
     private let image = Samples.image(1)
 
     /// What lies on the hosts of `dcn1`: those that hold the image's bytes, and those without sftp.
-    private func observed(_ fleet: Fleet, holding: Set<Int> = [], withoutSFTP: Set<Int> = []) -> [HostName: HostObservation] {
+    private func observed(_ fleet: Fleet, holding: Set<Int> = [], withoutSFTP: Set<Int> = [], silent: Set<Int> = []) -> [HostName:
+        HostObservation]
+    {
         let file = BaseFile(name: BaseFileName(of: image.id), bytes: 1 << 20, allocatedBytes: 1 << 20, ageSeconds: 10)
         return Dictionary(
             uniqueKeysWithValues: fleet.hosts.enumerated().map { index, host in
@@ -17,19 +19,22 @@ import Testing
                     host.name,
                     .surveyed(
                         HostSurvey(
-                            host: host.name, surveyedAt: now, tools: withoutSFTP.contains(index) ? ["curl"] : ["curl", "sftp"],
+                            host: host.name, surveyedAt: now,
+                            tools: withoutSFTP.union(silent).contains(index) ? ["curl"] : ["curl", "sftp"],
+                            isContainerSilent: silent.contains(index),
                             baseFiles: holding.contains(index) ? [file] : []))
                 )
             })
     }
 
     private func plan(
-        _ fleet: Fleet, holding: Set<Int> = [], withoutSFTP: Set<Int> = [], deliver: DeliverySettings = DeliverySettings()
+        _ fleet: Fleet, holding: Set<Int> = [], withoutSFTP: Set<Int> = [], silent: Set<Int> = [],
+        deliver: DeliverySettings = DeliverySettings()
     ) -> (plan: Plan, violations: [String]) {
         let placements = fleet.hosts.map {
             Placement(image: image.id, site: $0.site, role: $0.role, host: $0.name, rule: "golden", deliver: deliver)
         }
-        let observed = observed(fleet, holding: holding, withoutSFTP: withoutSFTP)
+        let observed = observed(fleet, holding: holding, withoutSFTP: withoutSFTP, silent: silent)
         let plan = Planner.plan(
             Decision(image: image, placements: placements), fleet: fleet, observed: observed, defaults: PlanningDefaults())
         return (plan, PlanCheck.violations(plan, fleet: fleet, observed: observed))
@@ -79,6 +84,15 @@ import Testing
         #expect(tree(plan) == ["0<1,4", "2<4,1", "3<1,4", "5<4,1"])
         #expect(violations.isEmpty)
         #expect(plan.sites[0].relayMembers(fleet(6)).filter(\.isHolder).map(\.host) == ["dcn1-compute-1", "dcn1-compute-4"])
+    }
+
+    /// Not another copy over the WAN, because a container restarts at this moment.
+    @Test func hostsWhoseContainerIsSilentWaitForIt() {
+        let (plan, violations) = plan(fleet(4), silent: [0, 3])
+        #expect(tree(plan) == ["1 glance", "2<1"] && violations.isEmpty)
+        #expect(plan.steps.count { if case .none(.unreachable) = $0.action { true } else { false } } == 2)
+        #expect(tree(self.plan(fleet(3), silent: [0, 1, 2]).plan) == ["0 glance"])
+        #expect(tree(self.plan(fleet(3, withoutAddress: [0, 1, 2]), silent: [1]).plan) == ["0 glance", "1 glance", "2 glance"])
     }
 
     @Test func hostsThatCannotCopyFetchAndSaySo() {

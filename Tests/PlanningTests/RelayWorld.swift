@@ -34,6 +34,8 @@ struct RelayWorld {
     var relay: Relay
     private(set) var now = 0.0
     private(set) var ends: [HostName: (end: End, at: Double)] = [:]
+    /// Why those that were given up were.
+    private(set) var reasons: [HostName: Failure] = [:]
     private(set) var wanBytes = 0.0
     private(set) var mostPlaces = 0
     private(set) var violations: [String] = []
@@ -42,7 +44,7 @@ struct RelayWorld {
     /// Who copied from whom, one entry a copy.
     private(set) var copies: [(host: HostName, from: HostName)] = []
     var wan = 25e6
-    var glanceFails = false
+    var glanceFailure: Failure?
     var logInSeconds = 0.4
     /// Log-ins that can go on at full speed side by side; nil where every host has its own machine.
     var cores: Double?
@@ -136,7 +138,7 @@ struct RelayWorld {
             switch source {
             case .glance:
                 rate = min(rate, wan / Double(max(1, wanFlows)))
-                if glanceFails { rate = 0 }
+                if glanceFailure != nil { rate = 0 }
             case .host(let name):
                 guard let giver = before[name], !giver.isDead, !giver.isHanging else { continue }
                 rate = min(rate, giver.link / Double(max(1, given[name] ?? 1)))
@@ -176,7 +178,7 @@ struct RelayWorld {
             tell(.began(host, bytes: Int64(station.bytes)))
         }
         guard stations[host]?.flow != nil else { return }
-        if flow.source == .glance, glanceFails, flow.isLoggedIn { return end(host, .failed(host, Self.broken)) }
+        if flow.source == .glance, let glanceFailure, flow.isLoggedIn { return end(host, .failed(host, glanceFailure)) }
         if case .host(let source) = flow.source, stations[source]?.isDead == true, flow.isLoggedIn {
             return end(host, .failed(host, Self.broken))
         }
@@ -190,7 +192,7 @@ struct RelayWorld {
         }
     }
 
-    private static let broken = Failure(.retriable, "the connection broke")
+    static let broken = Failure(.retriable, "the connection broke")
 
     private mutating func publish(_ host: HostName, _ station: Station) {
         if station.isDead { return tell(.failed(host, Self.broken)) }
@@ -238,7 +240,8 @@ struct RelayWorld {
                 if (stations[host]?.bytes ?? 0) < Double(Self.size) - 0.5 { violations.append("\(host) has not all bytes to publish") }
                 stations[host]?.publishesAt = now + 0.3
             case .leave(let host): stations[host]?.hasPlace = false
-            case .giveUp(let host, _):
+            case .giveUp(let host, let reason):
+                reasons[host] = reason
                 stations[host]?.hasPlace = false
                 line.removeAll { $0 == host }
                 ends[host] = (.gaveUp, now)

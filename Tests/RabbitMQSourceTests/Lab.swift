@@ -1,30 +1,19 @@
 import Engine
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Logging
 import RabbitMQSource
 import Synchronization
 import Testing
 
-/// The real broker that these tests run against. Without one they fail: a broker that is not there must not look like one that works.
+/// The real broker that these tests run against.
 struct Lab {
     private let values: [String: String]
 
-    init() throws {
-        let file = try #require(
-            ProcessInfo.processInfo.environment["FORECACHE_LAB_ENV"],
-            "no broker to test with: start one with `deploy/lab/lab up --parts rabbitmq` and set FORECACHE_LAB_ENV to its lab.env")
-        try self.init(file: file)
-    }
+    init() throws { values = try LabFile.read() }
 
-    private init(file: String) throws {
-        var values: [String: String] = [:]
-        for line in try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n") {
-            let pair = line.split(separator: "=", maxSplits: 1)
-            if pair.count == 2 { values[String(pair[0])] = pair[1].trimmingCharacters(in: CharacterSet(charactersIn: "'")) }
-        }
-        self.values = values
-    }
+    private init(file: String) throws { values = try LabFile.read(file) }
 
     func callAsFunction(_ name: String) throws -> String {
         try #require(values[name], "lab.env has no \(name): start the lab with rabbitmq")
@@ -161,20 +150,12 @@ final class Record: Sendable {
         try await handler(event)
     }
 
+    var events: [String] { state.withLock { $0.events } }
     var texts: [String] { state.withLock { $0.texts } }
     var batches: [Int] { state.withLock { $0.batches } }
     var failures: [Failure] { state.withLock { $0.failures } }
     var redelivered: Int { state.withLock { $0.redelivered } }
     func count(_ event: String) -> Int { state.withLock { $0.events.count { $0 == event } } }
-}
-
-/// Awaits a condition under a bound.
-func eventually(_ what: Comment, within seconds: Int = 60, _ condition: () async throws -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(seconds)
-    while try await !condition() {
-        try #require(ContinuousClock.now < deadline, what)
-        try await Task.sleep(for: .milliseconds(5))
-    }
 }
 
 /// Runs a source beside `body` and cancels it afterwards.

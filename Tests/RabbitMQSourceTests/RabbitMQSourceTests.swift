@@ -1,5 +1,6 @@
 import Engine
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import RabbitMQSource
 import Synchronization
@@ -146,7 +147,7 @@ import Testing
             let began = ContinuousClock.now
             run.cancel()
             try await run.value
-            #expect(ContinuousClock.now - began < .milliseconds(500))
+            #expect(ContinuousClock.now - began < .seconds(5))
         }
     }
 
@@ -160,7 +161,7 @@ import Testing
         let began = ContinuousClock.now
         run.cancel()
         try await run.value
-        #expect(ContinuousClock.now - began < .milliseconds(500))
+        #expect(ContinuousClock.now - began < .seconds(5))
     }
 
     @Test func theTemporaryQueueTakesNothingFromOthersAndGoes() async throws {

@@ -1,5 +1,6 @@
 import Engine
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import RabbitMQSource
 import Testing

@@ -1,5 +1,6 @@
 import Engine
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Planning
 import SQLiteLedger
@@ -14,7 +15,7 @@ import Testing
         let ledger = try SQLiteLedger.inMemory(limits: limits)
         for number in 0..<25 {
             let outcome = Outcome(
-                image: try image(number), site: "dcn1", host: "h0", kind: .failed, via: .relay,
+                image: Samples.imageID(number), site: "dcn1", host: "h0", kind: .failed, via: .relay,
                 source: "glance", bytes: 5, seconds: 1.5,
                 digest: Digest(.md5, hex: String(repeating: "ab", count: 16)), reason: "because",
                 failure: .retriable)
@@ -22,7 +23,7 @@ import Testing
         }
         let history = try await ledger.outcomes(limit: 100)
         #expect(history.count == 10)
-        #expect(try history.first?.outcome.image == image(24))
+        #expect(history.first?.outcome.image == Samples.imageID(24))
         #expect(
             history.first?.outcome.digest?.description == "md5:" + String(repeating: "ab", count: 16))
         #expect(history.first?.outcome.failure == .retriable)
@@ -45,7 +46,7 @@ import Testing
     }
 
     @Test func imagesThatAreLongGoneAreForgotten() async throws {
-        let (ledger, id) = (try SQLiteLedger.inMemory(), try image(1))
+        let (ledger, id) = (try SQLiteLedger.inMemory(), Samples.imageID(1))
         let placement = Placement(image: id, site: "dcn1", role: "Compute", host: "h0", rule: "golden")
         try await ledger.record(
             Decision(image: ImageFacts(id: id), placements: [placement]), ttlSeconds: ["h0": 100], at: now
@@ -59,7 +60,7 @@ import Testing
     }
 
     @Test func hostileTextGoesInAndComesOut() async throws {
-        let (ledger, id) = (try SQLiteLedger.inMemory(), try image(1))
+        let (ledger, id) = (try SQLiteLedger.inMemory(), Samples.imageID(1))
         let text = "'; DROP TABLE work; -- \u{202e}<script>"
         let placement = Placement(
             image: id, site: SiteName(text), role: RoleName(text), host: HostName(text), rule: text)

@@ -1,5 +1,6 @@
 import Engine
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import GRDB
 import Planning
@@ -15,7 +16,7 @@ import Testing
         try await withLedgerDirectory { directory in
             let ledger = try SQLiteLedger(
                 path: directory + "/a.sqlite", refresh: refresh, limits: Limits())
-            for number in 0..<50 { try await ledger.request([try image(number)], cause: .event, at: now) }
+            for number in 0..<50 { try await ledger.request([Samples.imageID(number)], cause: .event, at: now) }
             // The files as a killed process leaves them: nothing was closed or checkpointed.
             try copy(directory + "/a.sqlite", to: directory + "/b.sqlite")
             let reopened = try SQLiteLedger(
@@ -32,7 +33,7 @@ import Testing
                 path: directory + "/a.sqlite", refresh: refresh, limits: Limits())
             for number in 0..<20 {
                 try await ledger.request(
-                    [try image(2 * number), try image(2 * number + 1)], cause: .event, at: now)
+                    [Samples.imageID(2 * number), Samples.imageID(2 * number + 1)], cause: .event, at: now)
             }
             // Behind the last whole frame (a head of 24 bytes and a page; the log's own head has 32) lies the room for those to come.
             let room = try Data(contentsOf: URL(fileURLWithPath: directory + "/a.sqlite-wal"))
@@ -59,7 +60,7 @@ import Testing
 
     @Test func marksOfACrashedServiceAreClearedByTheNextOwnerOnly() async throws {
         try await withLedgerDirectory { directory in
-            let (path, id) = (directory + "/a.sqlite", try image(1))
+            let (path, id) = (directory + "/a.sqlite", Samples.imageID(1))
             do {
                 let ledger = try SQLiteLedger(path: path, refresh: refresh, limits: Limits())
                 let placement = Placement(
@@ -82,13 +83,13 @@ import Testing
         try await withLedgerDirectory { directory in
             let ledger = try SQLiteLedger(
                 path: directory + "/a.sqlite", refresh: refresh, limits: Limits())
-            try await ledger.request([try image(1)], cause: .event, at: now)
+            try await ledger.request([Samples.imageID(1)], cause: .event, at: now)
             let pages =
                 try await ledger.read("count pages") { try Int.fetchOne($0, sql: "PRAGMA page_count") } ?? 0
             try await ledger.write("bound the file") {
                 try $0.execute(sql: "PRAGMA max_page_count = \(pages + 2)")
             }
-            let many = try (0..<5000).map { try image($0) }
+            let many = (0..<5000).map(Samples.imageID)
             let failure = await #expect(throws: Failure.self) {
                 try await ledger.request(many, cause: .event, at: now)
             }
@@ -100,7 +101,7 @@ import Testing
     }
 
     @Test func aCancelledCallerStillCommits() async throws {
-        let (ledger, id) = (try SQLiteLedger.inMemory(), try image(1))
+        let (ledger, id) = (try SQLiteLedger.inMemory(), Samples.imageID(1))
         let now = now
         // Owned by this test, ended by the line below it.
         let task = Task {
@@ -116,11 +117,4 @@ import Testing
             try FileManager.default.copyItem(atPath: path + suffix, toPath: other + suffix)
         }
     }
-}
-
-/// `number` as an image id.
-func image(_ number: Int) throws -> ImageID {
-    let digits = String(number, radix: 16)
-    return try #require(
-        ImageID("00000000-0000-4000-8000-" + String(repeating: "0", count: 12 - digits.count) + digits))
 }

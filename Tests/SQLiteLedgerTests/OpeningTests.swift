@@ -1,5 +1,6 @@
 import Engine
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import GRDB
 import Planning
@@ -13,7 +14,7 @@ import Testing
         try await withLedgerDirectory { directory in
             let path = directory + "/new/deep/forecache.sqlite"
             let ledger = try open(path)
-            try await ledger.request([try image(1)], cause: .event, at: now)
+            try await ledger.request([Samples.imageID(1)], cause: .event, at: now)
             for suffix in ["", "-wal", "-shm", ".lock"] {
                 #expect(try mode(path + suffix) == 0o600, "\(suffix)")
             }
@@ -26,7 +27,7 @@ import Testing
             let ledger = try open(directory + "/a.sqlite")
             let size = { try FileManager.default.attributesOfItem(atPath: directory + "/a.sqlite-wal")[.size] as? Int }
             #expect(try size() == 8 << 20)
-            for number in 0..<300 { try await ledger.request([try image(number)], cause: .event, at: now) }
+            for number in 0..<300 { try await ledger.request([Samples.imageID(number)], cause: .event, at: now) }
             let rows = try await ledger.dueWork(at: now, excluding: [:], limit: 200)
             try await ledger.finish(rows)
             #expect(try await ledger.workCount() == 100)
@@ -38,7 +39,7 @@ import Testing
         try await withLedgerDirectory { directory in
             let path = directory + "/a.sqlite"
             var first: SQLiteLedger? = try open(path)
-            try await first?.request([try image(1)], cause: .event, at: now)
+            try await first?.request([Samples.imageID(1)], cause: .event, at: now)
             let failure = #expect(throws: Failure.self) { try open(path) }
             #expect(failure?.kind == .fatal)
             #expect(
@@ -56,7 +57,7 @@ import Testing
             let reader = try SQLiteLedger.reading(path: path)
             #expect(try await reader.images(after: nil, limit: 10) == [])
             let failure = await #expect(throws: Failure.self) {
-                try await reader.request([try image(1)], cause: .event, at: now)
+                try await reader.request([Samples.imageID(1)], cause: .event, at: now)
             }
             #expect(failure?.description.contains("opened for reading only") == true)
             let missing = #expect(throws: Failure.self) {
@@ -100,7 +101,7 @@ import Testing
             let path = directory + "/a.sqlite"
             do {
                 let ledger = try open(path)
-                try await ledger.request(try (0..<5000).map { try image($0) }, cause: .event, at: now)
+                try await ledger.request((0..<5000).map(Samples.imageID), cause: .event, at: now)
             }
             let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
             let size = try file.seekToEnd()

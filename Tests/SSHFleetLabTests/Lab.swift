@@ -1,6 +1,7 @@
 import Crypto
 import Engine
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Logging
 import Planning
@@ -13,14 +14,7 @@ struct Lab {
     let hosts: [ForecacheModel.Host]
 
     init() throws {
-        let path = try #require(
-            ProcessInfo.processInfo.environment["FORECACHE_LAB_ENV"],
-            "start the lab (deploy/lab/lab up) and set FORECACHE_LAB_ENV to its lab.env")
-        var values: [String: String] = [:]
-        for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") {
-            let parts = line.split(separator: "=", maxSplits: 1)
-            if parts.count == 2 { values[String(parts[0])] = parts[1].trimmingCharacters(in: CharacterSet(charactersIn: "'")) }
-        }
+        let values = try LabFile.read()
         self.values = values
         let names = (values["NODES"] ?? "").split(separator: " ").map { String($0) }
         hosts = try names.map { name in

@@ -1,5 +1,6 @@
 import Engine
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Logging
 import Planning
@@ -17,10 +18,7 @@ struct RelayLab {
 
     /// Six nodes behind 40 Mbit/s, with 200 Mbit/s between them. The lab of the other tests only says where the program lies.
     static func run(_ body: (RelayLab) async throws -> Void) async throws {
-        let path = try #require(
-            ProcessInfo.processInfo.environment["FORECACHE_LAB_ENV"],
-            "start the lab (deploy/lab/lab up) and set FORECACHE_LAB_ENV to its lab.env")
-        let program = try #require(try variables(path)["LAB"]?.split(separator: " ").first.map(String.init))
+        let program = try #require(try LabFile.read()["LAB"]?.split(separator: " ").first.map(String.init))
         let name = "relay\(ProcessInfo.processInfo.processIdentifier)"
         let command = [program, "--name", name, "--state", "/tmp/forecache-\(name)"]
         defer {
@@ -28,7 +26,7 @@ struct RelayLab {
             _ = try? shell(command + ["down", "--purge"])
         }
         try shell(command + ["up", "--parts", "nodes", "--sites", "edge:6", "--node-disk", "256M", "--wan", "40mbit", "--lan", "200mbit"])
-        try await body(RelayLab(variables("/tmp/forecache-\(name)/lab.env"), command))
+        try await body(RelayLab(LabFile.read("/tmp/forecache-\(name)/lab.env"), command))
     }
 
     private init(_ values: [String: String], _ command: [String]) throws {
@@ -95,7 +93,8 @@ struct RelayLab {
         #expect(plan.sites.first?.isRelayed == true)
         #expect(PlanCheck.violations(plan, fleet: inventory, observed: observed).isEmpty)
         let executor = PlanExecutor(
-            hosts: fleet, catalog: OneImage(facts: facts, grant: grant), forks: Forks(50), clock: WallClock(), logger: Logger(label: "lab"))
+            hosts: fleet, catalog: OneImage(facts: facts, grant: grant), forks: Forks(50), imagesPerSite: 1, clock: WallClock(),
+            logger: Logger(label: "lab"))
         let start = ContinuousClock.now
         async let happened: Void = happen()
         let outcomes = await executor.execute(plan, fleet: inventory)
@@ -103,15 +102,6 @@ struct RelayLab {
         try await happened
         await fleet.close()
         return (outcomes, seconds)
-    }
-
-    private static func variables(_ path: String) throws -> [String: String] {
-        var values: [String: String] = [:]
-        for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") {
-            guard let equals = line.firstIndex(of: "=") else { continue }
-            values[String(line[..<equals])] = line[line.index(after: equals)...].trimmingCharacters(in: CharacterSet(charactersIn: "'"))
-        }
-        return values
     }
 
     @discardableResult

@@ -103,7 +103,8 @@ import Testing
 
     @Test(
         arguments: [
-            ("no_tool", nil, Failure.Kind.permanent), ("no_space", nil, .retriable), ("not_found", 404, .permanent),
+            ("no_tool", nil, Failure.Kind.permanent), ("container", nil, .retriable), ("no_space", nil, .retriable),
+            ("not_found", 404, .permanent),
             ("forbidden", 401, .retriable),
             ("forbidden", 403, .permanent), ("http", 503, .retriable), ("http", 302, .permanent), ("http", 0, .retriable),
             ("network", nil, .retriable),
@@ -143,7 +144,7 @@ import Testing
     }
 
     @Test func foreignTextIsMadePrintable() {
-        #expect(printable("a\u{1b}[2J\u{7f}\u{9b}b\nc\u{202e}d", limit: 50) == "a?[2J??b c?d")
+        #expect(printable("a\u{1b}[2J\u{7f}\u{9b}b\nc\u{202e}d\u{2028}e", limit: 50) == "a?[2J??b c?d?e")
         #expect(printable("abcdef", limit: 3) == "abc…")
     }
 }

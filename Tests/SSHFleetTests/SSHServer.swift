@@ -1,6 +1,8 @@
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Logging
+import Synchronization
 import Testing
 
 @testable import SSHFleet
@@ -81,7 +83,7 @@ final class SSHServer: Sendable {
     }
 
     func host(
-        identities: [String]? = nil, checking: HostKeyChecking = .strict, timeoutSeconds: Int = 20, jump: String? = nil,
+        identities: [String]? = nil, checking: HostKeyChecking = .strict, timeoutSeconds: Int = 20, jump: JumpHost? = nil,
         name: HostName = "node-0"
     ) -> ForecacheModel.Host {
         ForecacheModel.Host(
@@ -107,7 +109,7 @@ extension ConnectionPool {
         lines: Int = 1000
     ) async throws(Failure) -> (lines: [String], end: CommandEnd) {
         var seen: [String] = []
-        let limits = CommandLimits(silence: silence, deadline: nil, lineBytes: lineBytes, lines: lines)
+        let limits = CommandLimits(silence: silence, time: nil, lineBytes: lineBytes, lines: lines)
         let end = try await run(
             command, input: Array(input.utf8), on: host, limits: limits, started: {},
             line: { seen.append(String(decoding: $0, as: UTF8.self)) })
@@ -115,16 +117,18 @@ extension ConnectionPool {
     }
 }
 
-func eventually(_ what: Comment, within seconds: Int = 20, _ condition: () throws -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(seconds)
-    while try !condition() {
-        try #require(ContinuousClock.now < deadline, what)
-        try await Task.sleep(for: .milliseconds(20))
+/// Whoever asks for a port listens on it only later: until then the system would give it to others as well.
+private let givenPorts = Mutex<Set<Int>>([])
+
+/// A port of the loopback address that was free a moment ago, and that no other test gets.
+func freePort() -> Int {
+    while true {
+        let port = unboundPort()
+        if givenPorts.withLock({ $0.insert(port).inserted }) { return port }
     }
 }
 
-/// A port that was free a moment ago.
-func freePort() -> Int {
+private func unboundPort() -> Int {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()

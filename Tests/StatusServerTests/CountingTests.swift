@@ -7,7 +7,7 @@ import Testing
 
 /// What a look at the metrics costs.
 @Suite struct CountingTests {
-    @Test(.timeLimit(.minutes(1))) func whoAsksWhileACountRunsWaitsForIt() async throws {
+    @Test(.timeLimit(.minutes(4))) func whoAsksWhileACountRunsWaitsForIt() async throws {
         let (begun, begins) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let (goOn, gate) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let runs = Mutex(0)

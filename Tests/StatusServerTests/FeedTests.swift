@@ -1,10 +1,11 @@
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import Synchronization
 import Testing
 
 @Suite struct FeedTests {
-    @Test(.timeLimit(.minutes(1))) func eventsArriveAsTheyHappen() async throws {
+    @Test(.timeLimit(.minutes(4))) func eventsArriveAsTheyHappen() async throws {
         try await RunningServer.with { server in
             let curl = try Curl([
                 "-siN", "--max-time", "30", "http://127.0.0.1:\(server.port)/api/v1/events",
@@ -14,7 +15,7 @@ import Testing
             try await listening(server)
             server.world.tell(
                 StatusEvent(
-                    at: RunningServer.now, kind: .progress, image: try image(1), host: "h0\ndata: forged",
+                    at: RunningServer.now, kind: .progress, image: Samples.imageID(1), host: "h0\ndata: forged",
                     source: "glance", bytes: 5, totalBytes: 9))
             let event = try await curl.read(until: "\n\n")
             #expect(event.contains("event: progress\ndata: {"))
@@ -24,7 +25,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func thereIsRoomForSoManyAndNoMore() async throws {
+    @Test(.timeLimit(.minutes(4))) func thereIsRoomForSoManyAndNoMore() async throws {
         var limits = Limits()
         limits.statusClients = 2
         try await RunningServer.with(limits: limits) { server in
@@ -42,7 +43,7 @@ import Testing
             while true {
                 try Task.checkCancellation()
                 server.world.tell(
-                    StatusEvent(at: RunningServer.now, kind: .started, image: try image(1), host: "h0"))
+                    StatusEvent(at: RunningServer.now, kind: .started, image: Samples.imageID(1), host: "h0"))
                 let curl = try Curl(["-siN", "--max-time", "30", url])
                 if try await curl.read(until: "\r\n").contains(" 200 ") { break }
             }

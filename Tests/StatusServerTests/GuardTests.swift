@@ -86,7 +86,7 @@ import Testing
     }
 
     /// As the daemon runs it: in a service group, with a client on the live feed when the shutdown comes.
-    @Test(.timeLimit(.minutes(1))) func gracefulShutdownEndsItWithAFeedOpen() async throws {
+    @Test(.timeLimit(.minutes(4))) func gracefulShutdownEndsItWithAFeedOpen() async throws {
         let (ledger, world) = (try SQLiteLedger.inMemory(), RunningServer.World())
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let (ports, opened) = AsyncStream.makeStream(of: Int.self, bufferingPolicy: .bufferingOldest(1))

@@ -1,4 +1,5 @@
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import SQLiteLedger
 import Synchronization
@@ -21,9 +22,9 @@ import Testing
 
     @Test func metricsAreWellFormedAndComplete() async throws {
         try await RunningServer.with { server in
-            try await server.ledger.want(try image(1), name: "ubuntu")
+            try await server.ledger.want(Samples.imageID(1), name: "ubuntu")
             try await server.ledger.request(
-                [try image(1), try image(2)], cause: .event, at: RunningServer.now)
+                [Samples.imageID(1), Samples.imageID(2)], cause: .event, at: RunningServer.now)
             server.world.counters.withLock {
                 $0.isSubscribed = true
                 $0.lastEventAt = RunningServer.now.addingTimeInterval(-30)

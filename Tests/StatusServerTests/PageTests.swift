@@ -1,4 +1,5 @@
 import ForecacheModel
+import ForecacheTestSupport
 import Foundation
 import SQLiteLedger
 import Testing
@@ -7,7 +8,7 @@ import Testing
     @Test func namesOfTenantsAreTextAndNothingElse() async throws {
         try await RunningServer.with { server in
             let hostile = "<script>alert(1)</script>\"'&\u{202e}\u{1b}[31m<img src=x onerror=alert(2)>"
-            try await server.ledger.want(try image(1), name: hostile, rule: "</td><b>")
+            try await server.ledger.want(Samples.imageID(1), name: hostile, rule: "</td><b>")
             let answer = try await server.get("/?site=%22%3E%3Cscript%3E")
             #expect(answer.body.contains("value=\"&quot;&gt;&lt;script&gt;\""))
             let page = try await server.get("/").body
@@ -39,12 +40,12 @@ import Testing
         try await RunningServer.with { server in
             let hosts = (0..<400).map { HostName("h\($0)") }
             for number in 0..<5 {
-                try await server.ledger.want(try image(number), name: "image \(number)", on: hosts)
+                try await server.ledger.want(Samples.imageID(number), name: "image \(number)", on: hosts)
             }
             let first = try await server.get("/").body
             #expect(first.components(separatedBy: "<tr><td").count - 1 == 1200)
-            #expect(first.contains("<a href=\"/?after=\(try image(2))\">more</a>"))
-            let second = try await server.get("/?after=\(try image(2))").body
+            #expect(first.contains("<a href=\"/?after=\(Samples.imageID(2))\">more</a>"))
+            let second = try await server.get("/?after=\(Samples.imageID(2))").body
             #expect(second.components(separatedBy: "<tr><td").count - 1 == 800)
             #expect(!second.contains(">more<"))
         }

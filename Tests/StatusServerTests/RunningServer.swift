@@ -154,13 +154,6 @@ final class Curl: Sendable {
     }
 }
 
-/// `number` as an image id.
-func image(_ number: Int) throws -> ImageID {
-    let digits = String(number, radix: 16)
-    return try #require(
-        ImageID("00000000-0000-4000-8000-" + String(repeating: "0", count: 12 - digits.count) + digits))
-}
-
 extension SQLiteLedger {
     /// Records an image as wanted on these hosts of `dcn1` (`h0` is cached there) and `dcn2`.
     func want(

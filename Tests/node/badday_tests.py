@@ -57,13 +57,13 @@ def the_clock_was_set_back(site):
 @test
 def two_controllers_publish_at_once(site):
     site.put_part(BODY)
-    tools = site.tools(openssl="exit 1", sha512sum="sleep 5; exec /usr/bin/sha512sum")
+    tools = site.tools(openssl="exit 1", sha512sum="sleep 15; exec /usr/bin/sha512sum")
     first = site.publish(env={"PATH": tools})
     first.wait_for("progress")
     failed(site.publish().end(), "busy")
     failed(site.fetch().end(), "busy")
     failed(site.start("release", **site.image()).end(), "busy")
-    succeeded(first.end(), existing=False)
+    succeeded(first.end(40), existing=False)
     assert read(site.base()) == BODY and site.left() == []
 
 

@@ -70,8 +70,8 @@ def thousand_files(site):
     assert {event["name"] for event in run.events("touched")} == set(names)
     assert all(abs(event["mtime"] - time.time()) < 10 and event["bytes"] == 40 for event in run.events("touched"))
     assert all(abs(os.stat(site.base(name)).st_mtime - time.time()) < 10 for name in names)
-    # Both cores are busy with the other two shells; alone it is a fifth of this.
-    assert surveyed < 2 and touched < 2, (surveyed, touched)
+    # The machine may be slow and is busy with the other lanes; alone it is a fraction of this, and with a program a file far more.
+    assert surveyed < 6 and touched < 6, (surveyed, touched)
 
 
 @test

@@ -275,7 +275,7 @@ def copy_in_a_container(site):
     succeeded(site.copy(site.peer_file(), **inside).end(), method="sftp")
     assert read(site.part()) == BODY and b"'exec', '-i', '-u', 'nobody', 'nova_compute'" in read(log)
     os.unlink(site.part())
-    event = failed(site.copy(site.peer_file(), container="gone", container_cli=cli).end(), "no_tool")
+    event = failed(site.copy(site.peer_file(), container="gone", container_cli=cli).end(), "container")
     assert "no such container" in event["detail"]
     failed(site.copy(site.peer_file(), container="x", container_cli="/no/such/cli").end(), "no_tool")
     run = site.start("survey", cache_dir=site.cache, copy_user="nobody", **inside)

@@ -1,15 +1,34 @@
 """An HTTP server that serves one body, well or in one of the ways that go wrong; the path says which."""
+import contextlib
 import http.server
 import ssl
 import threading
 import time
+
+BYTES_A_SECOND = 200_000
+
+
+class Link:
+    """Carries so many bytes a second, whoever shares it."""
+
+    def __init__(self):
+        self.lock, self.free_at = threading.Lock(), 0
+
+    @contextlib.contextmanager
+    def carrying(self, count):
+        with self.lock:
+            # What a busy machine wakes us late by is made up for, an idle time is not.
+            now = time.monotonic()
+            self.free_at = (self.free_at if now - self.free_at < 0.2 else now) + count / BYTES_A_SECOND
+            yield
+            time.sleep(max(0, self.free_at - time.monotonic()))
 
 
 class FaultServer:
     """`requests` holds (path, headers) of all that came in, the path of a HEAD behind that word. `release` lets hanging answers end."""
 
     def __init__(self, body, certificate=None):
-        self.body, self.requests, self.release, self.link = body, [], threading.Event(), threading.Lock()
+        self.body, self.requests, self.release, self.link = body, [], threading.Event(), Link()
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -101,7 +120,7 @@ class FaultServer:
             request.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(body)}")
         request.end_headers()
         if kind in ("each", "together", "brokenslices", "refusedslices"):
-            return self.trickle(request, body[start:end], self.link if kind == "together" else threading.Lock())
+            return self.trickle(request, body[start:end], self.link if kind == "together" else Link())
         if kind == "truncated":
             return request.wfile.write(body[start : start + (len(body) - start) // 2])
         if kind == "stall":
@@ -118,12 +137,10 @@ class FaultServer:
 
     @staticmethod
     def trickle(request, body, link):
-        """200 000 bytes a second over `link`, which some answers share."""
         for at in range(0, len(body), 10_000):
-            with link:
+            with link.carrying(min(10_000, len(body) - at)):
                 request.wfile.write(body[at : at + 10_000])
                 request.wfile.flush()
-                time.sleep(0.05)
 
     @staticmethod
     def send(request, status, body, **headers):

@@ -56,9 +56,9 @@ def podman_convert(site):
     body = image_of("qcow2")
     put(site, body)
     with nova_compute(site) as (inside, tools):
-        event = failed(site.publish(**conversion(body, **inside | {"container": "gone"})).end(), "no_tool")
+        event = failed(site.publish(**conversion(body, **inside | {"container": "gone"})).end(), "container")
         assert "no such container" in event["detail"], event
-        failed(site.publish(**conversion(body, **inside | {"copy_user": "nobody-there"})).end(), "no_tool")
+        failed(site.publish(**conversion(body, **inside | {"copy_user": "nobody-there"})).end(), "container")
         for answer, kind, words in (("kill -9 $$", "killed", "signal 9"), ("echo 'No space left on device' >&2; exit 1", "no_space", "No space")):
             in_tools(tools, answer)
             event = failed(site.publish(**conversion(body, **inside)).end(), kind)
@@ -101,5 +101,5 @@ def podman_copy(site):
         succeeded(site.copy(site.peer_file(name="peer"), method="scp", **inside).end(), method="scp")
         assert read(site.part()) == BODY and not os.path.exists(site.base())
         os.unlink(site.part())
-        event = failed(site.copy(site.peer_file(), **inside | {"container": "gone"}).end(), "no_tool")
+        event = failed(site.copy(site.peer_file(), **inside | {"container": "gone"}).end(), "container")
         assert "no such container" in event["detail"], event

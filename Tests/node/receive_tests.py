@@ -60,7 +60,7 @@ def receive_keeps_to_its_rate(site):
         send(run, BODY)
         succeeded(run.end(), bytes=len(BODY))
         # Two seconds at this rate; how exact it is on a busy machine is the lab's to show.
-        assert 1.8 < time.monotonic() - began < 5, time.monotonic() - began
+        assert 1.8 < time.monotonic() - began < 15, time.monotonic() - began
         assert read(site.part()) == BODY
         os.unlink(site.part())
 

@@ -7,38 +7,31 @@ import Rules
 
 /// The engine by hand: the same decision, plan and executor as the service, for images that an operator names or that the rules want.
 public struct ByHand: Sendable {
-    private let policy: Policy
+    private let choice: ImageChoice
+    private var policy: Policy { choice.policy }
     private let limits: Limits
     private let peerNetwork: String
     private let via: [SiteName: Via]
-    private let catalog: any ImageCatalog
-    private let catalogFile: String?
     private let hosts: any HostOperations
-    /// Who knows since when rules with `for:` match. Nil: each match counts from now.
-    private let matchTimes: (any Ledger)?
     private let nova: NovaCaching<WallClock>?
     /// Nil: bytes are not looked at, because nothing will be moved.
     private let inspection: ImageInspection?
     private let logger: Logger
 
-    /// `peerNetwork` is what the policy's fleet was read with, and `catalogFile` what `catalog` was read from where that is not Glance: for
-    /// messages. `via` is what the call says of sites, and wins over rules and settings; a site without an entry is left to them.
+    /// `peerNetwork` is what the policy's fleet was read with, for messages. `via` is what the call says of sites, and wins over rules and settings; a site
+    /// without an entry is left to them.
     public init(
-        policy: Policy, limits: Limits, peerNetwork: String, via: [SiteName: Via] = [:], catalog: any ImageCatalog,
-        catalogFile: String? = nil, hosts: any HostOperations,
-        matchTimes: (any Ledger)? = nil, nova: NovaCaching<WallClock>? = nil, signatures: SignatureCheck? = nil, inspects: Bool = true,
-        logger: Logger
+        _ choice: ImageChoice, limits: Limits, peerNetwork: String, via: [SiteName: Via] = [:], hosts: any HostOperations,
+        nova: NovaCaching<WallClock>? = nil, signatures: SignatureCheck? = nil, inspects: Bool = true, logger: Logger
     ) {
-        self.policy = policy
+        self.choice = choice
         self.limits = limits
         self.peerNetwork = peerNetwork
         self.via = via
-        self.catalog = catalog
-        self.catalogFile = catalogFile
         self.hosts = hosts
-        self.matchTimes = matchTimes
         self.nova = nova
-        self.inspection = inspects ? ImageInspection(catalog: catalog, signatures: signatures, looks: Forks(limits.imagesAtOnce)) : nil
+        self.inspection =
+            inspects ? ImageInspection(catalog: choice.catalog, signatures: signatures, looks: Forks(limits.imagesAtOnce)) : nil
         self.logger = logger
     }
 
@@ -50,61 +43,10 @@ public struct ByHand: Sendable {
         case everyHost
     }
 
-    // MARK: - Images
-
-    /// The images of these ids or unique names; all problems at once. Throws `.failed` for an unknown or ambiguous one.
-    public func images(_ selectors: [String]) async throws(Refusal) -> [ImageFacts] {
-        var images: [ImageFacts] = []
-        var complaints: [String] = []
-        for selector in selectors {
-            do throws(Failure) {
-                let found: [ImageFacts]
-                if let id = ImageID(selector) {
-                    found = try await catalog.image(id).map { [$0] } ?? []
-                } else {
-                    found = try await catalog.images(named: selector)
-                }
-                switch found.count {
-                case 1: if !images.contains(where: { $0.id == found[0].id }) { images.append(found[0]) }
-                case 0:
-                    complaints.append("no image '\(selector.printable)' in \(catalogFile?.printable ?? "Glance (as this project sees it)")")
-                default:
-                    complaints.append(
-                        "image name '\(selector.printable)' is not unique; name one of the ids \(found.map(\.id.text).joined(separator: ", "))"
-                    )
-                }
-            } catch {
-                throw Refusal(error)
-            }
-        }
-        guard complaints.isEmpty else { throw .failed(Failure(.permanent, complaints.joined(separator: "\n"))) }
-        return images
-    }
-
-    /// All images that at least one rule wants somewhere.
-    public func imagesOfRules() async throws(Refusal) -> [ImageFacts] {
-        do throws(Failure) {
-            let now = Date()
-            let (images, rivals) = try await RivalBook(catalog: catalog).list(for: policy.rules, at: now)
-            let began = try await began(images)
-            return images.filter { image in
-                let decision = policy.rules.decide(image, fleet: policy.fleet, now: now, among: rivals, since: began[image.id] ?? [:])
-                return !decision.placements.isEmpty
-            }
-        } catch {
-            throw Refusal(error)
-        }
-    }
-
-    /// All that the catalogue has.
-    public func allImages() async throws(Refusal) -> [ImageFacts] {
-        do throws(Failure) { return try await catalog.images(named: nil) } catch { throw Refusal(error) }
-    }
-
     // MARK: - Plan and execute
 
-    /// One plan an image, made after a survey of the hosts concerned. Throws where an image may not be cached at all, and where a proxy has no address that
-    /// the others could copy from: before anything moves.
+    /// One plan an image, made after a survey of the hosts concerned. Throws where an image may not be cached at all, and where no image that has bytes to move
+    /// could be looked into; one of several only gets no bytes.
     public func plans(for images: [ImageFacts], targets: Targets) async throws(Refusal) -> [Plan] {
         try await planned(for: images, targets: targets).plans
     }
@@ -114,7 +56,7 @@ public struct ByHand: Sendable {
         guard !selectors.isEmpty else { return [] }
         let asked = policy.fleet.sites.filter { (via[$0.name] ?? policy.defaults.via(of: $0)) != .novaAPI }.flatMap(\.hosts)
         async let observed = HostObserver(hosts: hosts, forks: limits.forks).observe(asked)
-        let images = try await images(selectors)
+        let images = try await choice.images(selectors)
         return try await planned(for: images, targets: .everyHost, observed: await observed).plans
     }
 
@@ -143,15 +85,25 @@ public struct ByHand: Sendable {
         let observed = if let observed { observed } else { await observations(for: decisions) }
         let now = Date()
         var (plans, withoutWindows): ([Plan], [Plan]) = ([], [])
+        var (unread, hasWork): (Failure?, Bool) = (nil, false)
         for decision in decisions {
             // Nothing is asked of these hosts themselves: Nova touches what is there and fetches what is not.
             let throughNova = decision.hostsThroughNova(policy.fleet, policy.defaults).map {
                 ($0, HostObservation.told(since: nil, isDue: false))
             }
             let observed = observed.merging(throughNova) { $1 }
-            let plan = try await inspected(
-                Planner.plan(
-                    decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults, touchesFreshFiles: true, now: now))
+            let draft = Planner.plan(
+                decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults, touchesFreshFiles: true, now: now)
+            let plan: Plan
+            do throws(Failure) {
+                plan = try await inspection?.inspected(draft) ?? draft
+                hasWork = hasWork || !draft.isEmpty
+            } catch {
+                guard error.kind == .retriable else { throw Refusal(error) }
+                plan = draft.refusing(error.description)
+                hasWork = hasWork || !plan.isEmpty
+                unread = unread ?? error
+            }
             plans.append(plan)
             withoutWindows.append(
                 plan.waitsForWindow
@@ -163,10 +115,7 @@ public struct ByHand: Sendable {
                 throw .failed(Failure(.permanent, "plan of image \(plan.image.id) is not sound: \(violations.joined(separator: "; "))"))
             }
         }
-        let proxies = Set(plans.flatMap(\.copySources)).compactMap { policy.fleet.host($0) }.filter { $0.peerAddress == nil }
-        guard proxies.isEmpty else {
-            throw .failed(Failure(.permanent, proxies.sorted { $0.name < $1.name }.map(noPeerAddress).joined(separator: "\n")))
-        }
+        if let unread, !hasWork { throw Refusal(unread) }
         if Task.isCancelled { throw .failed(Failure(.cancelled, "told to stop before anything was moved")) }
         return Planned(plans: plans, observed: observed, withoutWindows: withoutWindows)
     }
@@ -181,20 +130,12 @@ public struct ByHand: Sendable {
     }
 
     private func decisions(on images: [ImageFacts], _ targets: Targets) async throws(Refusal) -> [Decision] {
-        switch targets {
-        case .everyHost: return images.map { RuleSet.byHand($0, fleet: policy.fleet).delivered(via) }
-        case .rules:
-            let (rivals, now) = (try await rivals(), Date())
-            let began: [ImageID: [String: Date]]
-            do throws(Failure) { began = try await self.began(images) } catch { throw Refusal(error) }
-            return images.map {
-                policy.rules.decide($0, fleet: policy.fleet, now: now, among: rivals, since: began[$0.id] ?? [:]).delivered(via)
+        let decisions =
+            switch targets {
+            case .everyHost: images.map { RuleSet.byHand($0, fleet: policy.fleet) }
+            case .rules: try await choice.decisions(on: images)
             }
-        }
-    }
-
-    private func began(_ images: [ImageFacts]) async throws(Failure) -> [ImageID: [String: Date]] {
-        try await matchTimes?.matchesBegan(images.lazy.map(\.id), by: [policy.rules]) ?? [:]
+        return decisions.map { $0.delivered(via) }
     }
 
     private static func asIfEmpty(_ hosts: [ForecacheModel.Host]) -> [HostName: HostObservation] {
@@ -204,34 +145,23 @@ public struct ByHand: Sendable {
         return Dictionary(empty.map { ($0.host, .surveyed($0)) }) { first, _ in first }
     }
 
-    /// All images of Glance where a rule takes only the newest of them; else none is asked for.
-    func rivals() async throws(Refusal) -> Rivals? {
-        guard policy.rules.selects else { return nil }
-        do throws(Failure) {
-            return try await RivalBook(catalog: catalog).list(for: policy.rules, at: Date()).rivals
-        } catch {
-            throw Refusal(error)
+    /// The proxies of these plans that have no address of the peers' network, each with the remedy.
+    public func withoutPeerAddress(_ plans: [Plan]) -> [String] {
+        let proxies = Set(plans.flatMap(\.copySources)).compactMap { policy.fleet.host($0) }.filter { $0.peerAddress == nil }
+        return proxies.sorted { $0.name < $1.name }.map { host in
+            """
+            proxy host \(host.name) has no variable '\(peerNetwork)_ip' in \(host.file), so the others of site \(host.site) cannot copy from it; add it, name \
+            the network with `peer: { network: … }` or tripleo_nova_image_cache_proxy_network, or use --via direct
+            """
         }
-    }
-
-    private func inspected(_ plan: Plan) async throws(Refusal) -> Plan {
-        guard let inspection else { return plan }
-        do throws(Failure) { return try await inspection.inspected(plan) } catch { throw Refusal(error) }
-    }
-
-    private func noPeerAddress(_ host: ForecacheModel.Host) -> String {
-        """
-        proxy host \(host.name) has no variable '\(peerNetwork)_ip' in \(host.file), so the others of site \(host.site) cannot copy from it; add it, name \
-        the network with `peer: { network: … }` or tripleo_nova_image_cache_proxy_network, or use --via direct. Nothing was moved
-        """
     }
 
     /// Executes plans, `imagesAtOnce` side by side; hosts at once are bounded by the plans' and the program's forks. When the task is cancelled, transfers end
     /// with nothing but a temporary left behind, and what was not done is `skipped`.
     public func execute(_ plans: [Plan], report: @escaping @Sendable (ExecutionReport) -> Void) async -> [Outcome] {
         let executor = PlanExecutor(
-            hosts: hosts, catalog: catalog, nova: nova, forks: Forks(limits.forks), imagesPerSite: limits.imagesPerSite, clock: WallClock(),
-            logger: logger)
+            hosts: hosts, catalog: choice.catalog, nova: nova, forks: Forks(limits.forks), imagesPerSite: limits.imagesPerSite,
+            clock: WallClock(), logger: logger)
         let atOnce = Forks(limits.imagesAtOnce)
         let outcomes = await withTaskGroup(of: [Outcome].self) { group in
             for plan in plans {
@@ -274,6 +204,9 @@ extension Plan {
     }
 
     fileprivate var waitsForWindow: Bool { steps.contains(where: \.waitsForWindow) }
+
+    /// Whether something is left to Nova.
+    public var asksNova: Bool { sites.contains { $0.via == .novaAPI && !$0.steps.allSatisfy(\.isAtRest) } }
 
     fileprivate var copySources: [HostName] {
         steps.compactMap {

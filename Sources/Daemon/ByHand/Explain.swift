@@ -4,7 +4,6 @@ import FoundationEssentials
 public import Logging
 import OpenStackAPI
 import Rules
-import SSHFleet
 
 /// Every rule's word on one image, and the image's whereabouts. Speaks to Glance at most, never to a host.
 public struct Explain: Sendable {
@@ -18,18 +17,9 @@ public struct Explain: Sendable {
 
     /// The image of an id or a unique name, as Glance has it now.
     public func report(onImage selector: String, logger: Logger, note: (String) -> Void) async throws(Refusal) -> ExplainReport {
-        let shells = try Shells.open(setup, environment: environment, logger: logger)
-        let byHand = ByHand(
-            policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network,
-            catalog: shells.catalog, hosts: shells.hosts, logger: logger)
-        let found: Result<([ImageFacts], Rivals?), Refusal>
-        do throws(Refusal) { found = .success((try await byHand.images([selector]), try await byHand.rivals())) } catch {
-            found = .failure(error)
-        }
-        await shells.hosts.close()
-        let (images, rivals) = try found.get()
-        guard let image = images.first else { throw .failed(Failure(.permanent, "no image '\(selector.printable)' in Glance")) }
-        return try await report(on: image, among: rivals, note)
+        let choice = ImageChoice(policy: setup.policy, catalog: try Shells.catalog(setup, environment: environment, logger: logger))
+        let image = try await choice.image(selector)
+        return try await report(on: image, among: try await choice.rivals(), note)
     }
 
     /// An image from a file that holds Glance's JSON: without any service.

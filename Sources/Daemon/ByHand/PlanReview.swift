@@ -40,6 +40,7 @@ public struct PlanReview: Sendable {
         private let setup: Setup
         private let source: Source
         private let targets: ByHand.Targets
+        private let choice: ImageChoice
         private let byHand: ByHand
         private let close: @Sendable () async -> Void
         /// What the plan is made without.
@@ -71,10 +72,10 @@ public struct PlanReview: Sendable {
                     "signatures are not looked at here: an image may have to be read as a whole for it, before its bytes go anywhere")
             }
             self.notes = notes
+            choice = ImageChoice(policy: setup.policy, catalog: catalog, catalogFile: source.file, matchTimes: matchTimes)
             byHand = ByHand(
-                policy: setup.policy, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network, via: via,
-                catalog: catalog, catalogFile: source.file, hosts: fleet, matchTimes: matchTimes, inspects: source == .live,
-                logger: logger)
+                choice, limits: setup.configuration.limits, peerNetwork: setup.configuration.peer.network, via: via, hosts: fleet,
+                inspects: source == .live, logger: logger)
         }
 
         /// The images named; nil: all.
@@ -86,9 +87,10 @@ public struct PlanReview: Sendable {
         }
 
         private func made(_ selectors: [String]?, _ note: (String) -> Void) async throws(Refusal) -> PlanReview {
-            let images = if let selectors { try await byHand.images(selectors) } else { try await byHand.allImages() }
+            let images = if let selectors { try await choice.images(selectors) } else { try await choice.all() }
             var planned = try await byHand.planned(for: images, targets: targets, isOffline: source.isOffline)
             planned.plans.removeAll { $0.steps.isEmpty }
+            for proxy in byHand.withoutPeerAddress(planned.plans) { note("'cache' refuses this: \(proxy)") }
             var unwanted: [NoLongerWanted] = []
             if targets == .rules {
                 // Of all the images that there are, those that are gone count as well; of some, only these.

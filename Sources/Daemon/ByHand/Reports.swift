@@ -1,6 +1,5 @@
 import Engine
 public import ForecacheModel
-import FoundationEssentials
 public import Planning
 
 // The contract's JSON shapes. Property names become snake_case keys.
@@ -178,30 +177,5 @@ public struct InventoryReport: Encodable, Sendable {
                         file: $0.file)
                 })
         }
-    }
-}
-
-/// A value whose key is always in the JSON, with null where there is none: a script may count on every key.
-@propertyWrapper
-public struct OrNull<Wrapped: Encodable & Sendable>: Encodable, Sendable {
-    public var wrappedValue: Wrapped?
-
-    public init(wrappedValue: Wrapped?) { self.wrappedValue = wrappedValue }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        if let wrappedValue { try container.encode(wrappedValue) } else { try container.encodeNil() }
-    }
-}
-
-/// JSON as the contract has it: snake_case keys in a fixed order, RFC 3339 times.
-public enum ContractJSON {
-    public static func text(_ report: some Encodable, pretty: Bool = true) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.dateEncodingStrategy = .iso8601
-        encoder.outputFormatting =
-            pretty ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(report), as: UTF8.self)
     }
 }

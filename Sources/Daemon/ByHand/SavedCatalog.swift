@@ -3,7 +3,7 @@ import ForecacheModel
 import FoundationEssentials
 import OpenStackAPI
 
-/// Images of a file instead of Glance's: for plans and replays where Glance is not to be asked.
+/// Images of a file instead of Glance's: for plans where Glance is not to be asked.
 struct SavedCatalog: ImageCatalog {
     let saved: SavedImages
     private let file: String

@@ -35,8 +35,10 @@ public struct Configuration: Hashable, Sendable {
 
     /// Where notifications come from.
     public struct Notifications: Hashable, Sendable {
-        /// oslo `transport_url`.
+        /// oslo `transport_url`; empty where it is `unread`.
         public var url: Secret
+        /// Why `url_file` cannot be read: only who speaks to the broker needs it.
+        var unread: Problem?
         /// `control_exchange` of the publishers.
         public var exchanges = ["glance"]
         public var topics = ["notifications"]

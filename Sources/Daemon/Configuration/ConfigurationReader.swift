@@ -26,6 +26,8 @@ struct ConfigurationReader {
         guard let root = Value.parse(text, file: file, problems: &problems), root.content != .null,
             var keys = Mapping(root, "the configuration", &problems)
         else { return configuration }
+        // Without them less is looked at or held back; a section whose keys are all commented out has its defaults.
+        keys.refuseKeysWithoutValue(of: ["verify_signatures", "reload", "refresh"], &problems)
         configuration.cloud = keys.take("cloud")?.string("cloud", &problems)
         configuration.notifications = keys.take("notifications").flatMap { notifications($0) }
         configuration.inventory = paths(keys.take("inventory"), "inventory") ?? []
@@ -68,7 +70,11 @@ struct ConfigurationReader {
         }
         guard var keys = Mapping(value, "notifications", &problems) else { return nil }
         var settings = Configuration.Notifications(url: Secret(""))
-        if let url = transportURL(&keys) { settings.url = url }
+        switch transportURL(&keys) {
+        case .success(let url)?: settings.url = url
+        case .failure(let unread)?: settings.unread = unread
+        case nil: break
+        }
         let exchanges = keys.take("exchanges")
         set(&settings.exchanges, exchanges) { $0.strings("notifications.exchanges", &$1) }
         let topics = keys.take("topics")
@@ -95,8 +101,8 @@ struct ConfigurationReader {
         return settings
     }
 
-    /// From `url`, or the first line of `url_file`. Its problems are told without any part of it.
-    private mutating func transportURL(_ keys: inout Mapping) -> Secret? {
+    /// From `url`, or the first line of `url_file`; the failure is that file's, with the place that names it. Problems are told without any part of the URL.
+    private mutating func transportURL(_ keys: inout Mapping) -> Result<Secret, Problem>? {
         let (url, urlFile) = (keys.take("url"), keys.take("url_file"))
         if url != nil, let urlFile { problems.add(urlFile.place, "give either url or url_file, not both") }
         guard let source = url ?? urlFile else {
@@ -109,7 +115,7 @@ struct ConfigurationReader {
         } else if let file = source.string("notifications.url_file", &problems) {
             switch files.text(path(file)) {
             case .success(let text): secret = Secret(text.split(whereSeparator: \.isNewline).first.map(String.init) ?? "")
-            case .failure(let failure): problems.add(source.place, failure.description)
+            case .failure(let failure): return .failure(Problem(source.place, failure.description))
             }
         }
         guard let secret else { return nil }
@@ -118,7 +124,7 @@ struct ConfigurationReader {
         } catch {
             problems.add(source.place, error.description)
         }
-        return secret
+        return .success(secret)
     }
 
     /// AMQP's names have at most 255 bytes; room for the suffixes that are added.
@@ -139,6 +145,7 @@ struct ConfigurationReader {
                 settings[SiteName(entry.key)] = SiteSettings()
                 continue
             }
+            keys.refuseKeysWithoutValue(&problems)
             var site = SiteSettings()
             site.group = keys.take("group")?.string("group", &problems)
             site.deliver = DeliveryReader.read(&keys, "site \(entry.key)", &problems)
@@ -203,7 +210,7 @@ struct ConfigurationReader {
         set(&ssh.become, keys.take("become")) { $0.word("ssh.become", as: Become.self, &$1) }
         set(&ssh.connectTimeoutSeconds, keys.take("connect_timeout")) { Self.duration("ssh.connect_timeout", of: $0, atLeast: 1, &$1) }
         if let jump = keys.take("jump"), let text = jump.string("ssh.jump", &problems) {
-            ssh.jump = Inventory.jump(text)
+            ssh.jump = JumpHost(text)
             if ssh.jump == nil { problems.add(jump.place, "ssh.jump must be [user@]host[:port], not \(jump.kind)") }
         }
         keys.finish(&problems)

@@ -31,7 +31,7 @@ struct BrokerExamination: Sendable {
             }
             return findings
         } catch {
-            return [.fail("rabbitmq", error.description, "check `notifications.url`, the user's permissions, and the way to the broker")]
+            return [.fail("rabbitmq", error.description, "check `notifications`, the user's permissions, and the way to the broker")]
         }
     }
 

@@ -66,7 +66,7 @@ public struct Doctor: Sendable {
         if rules.rules.isEmpty {
             findings.append(.warn("rules", "no rules, so no image will ever be wanted", "name rule files with `rules: [PATH]`"))
         } else {
-            let warnings = RuleLint.warnings(in: rules, fleet: fleet).list.sorted()
+            let warnings = RuleLint.warnings(in: rules, fleet: setup.lintFleet, context: setup.lintContext).list.sorted()
             findings.append(.ok("rules", "\(CountText.of(rules.rules.count, "rule")), \(CountText.of(warnings.count, "warning"))"))
             findings += warnings.map { .warn("rules", $0.description, "see 'forecache rules lint'") }
         }
@@ -107,7 +107,9 @@ public struct Doctor: Sendable {
             findings.append(
                 .warn("ssh", "host keys are not checked: anybody on the way can be the host", "set `ssh.host_key_checking: strict`"))
         }
-        for files in Set(logins.filter { $0.hostKeyChecking == .strict }.map(\.knownHostsFiles)).sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+        for files in Set(logins.filter { $0.hostKeyChecking == .strict }.map(\.knownHostsFiles)).sorted(by: {
+            $0.lexicographicallyPrecedes($1)
+        }) {
             // One that is not there does no harm beside another, as `ssh` has it.
             let unreadable = files.filter { !FileManager.default.isReadableFile(atPath: $0) }
             let missed = unreadable.count < files.count ? unreadable.filter { !OperatorFiles.isAbsent($0) } : Array(unreadable.prefix(1))

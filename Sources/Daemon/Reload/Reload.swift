@@ -26,7 +26,7 @@ actor Reload<C: Clock> where C.Instant == WallInstant {
     private var unsettled: [String: FilesRead.Stamp?]?
     private var isLooking = false
     private var isAskedAgain = false
-    private var nextComparison: Date?
+    private var comparedAt: Date?
 
     private struct Candidate {
         var files: FilesRead
@@ -118,7 +118,8 @@ actor Reload<C: Clock> where C.Instant == WallInstant {
             logger.notice("approved", metadata: ["set": "\(candidate.files.digest)"])
             try await apply(setup, report.difference)
         case .waiting:
-            if let nextComparison, clock.now.date < nextComparison { return }
+            // A moment that lies ahead was noted before the clock was set back.
+            if let comparedAt, (0..<Self.compareAgainSeconds).contains(clock.now.date.timeIntervalSince(comparedAt)) { return }
             try await consider(setup)
         }
     }
@@ -188,7 +189,7 @@ actor Reload<C: Clock> where C.Instant == WallInstant {
     }
 
     private func wait(_ failure: Failure) async throws(Failure) {
-        nextComparison = clock.now.date.addingTimeInterval(Self.compareAgainSeconds)
+        comparedAt = clock.now.date
         guard report.state != .waiting || report.changed != candidate.files.digest else { return }
         let problem = "what they change cannot be told without Glance, which is asked again: \(failure)"
         logger.warning("changed files are not in force yet", metadata: ["reason": "\(problem)", "set": "\(inForce.files.digest)"])

@@ -39,17 +39,7 @@ public struct ReplayReport: Encodable, Sendable {
         public var rules: [String]
         public var dryRunHosts: Int
         /// Why the image must not be cached, whatever rules say.
-        public var refusal: String?
-
-        private enum CodingKeys: CodingKey { case hosts, rules, dryRunHosts, refusal }
-
-        public func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(hosts, forKey: .hosts)
-            try container.encode(rules, forKey: .rules)
-            try container.encode(dryRunHosts, forKey: .dryRunHosts)
-            try container.encode(refusal, forKey: .refusal)
-        }
+        @OrNull public var refusal: String?
     }
 
     /// From then to now.
@@ -76,7 +66,7 @@ public struct ReplayReport: Encodable, Sendable {
         public var irrelevant = 0
         public var odd = 0
         /// `glance` or `ledger`; nil where nothing was compared.
-        public var comparedWith: String?
+        @OrNull public var comparedWith: String? = nil
         private var seen: Set<ImageID> = []
 
         private enum CodingKeys: CodingKey { case events, images, differ, duplicates, irrelevant, odd, comparedWith }

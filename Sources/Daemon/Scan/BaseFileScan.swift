@@ -41,7 +41,7 @@ struct BaseFileScan: Sendable {
     ) -> (ScanReport.Verdict, String?) {
         let isRaw = format == .raw || format == .gpt
         let declared = image?.diskFormat
-        let isDeclaredRaw = declared.map { ["raw", "ami", "aki", "ari"].contains($0) } ?? false
+        let isDeclaredRaw = declared.map(ImageFacts.rawDiskFormats.contains) ?? false
         if isDeclaredRaw, !isRaw {
             return (.unsafe, "Glance declares \(declared ?? "") and it is \(format.rawValue): whoever made it may lead QEMU elsewhere")
         }

@@ -206,9 +206,9 @@ extension Relay {
             guard glanceIsOut != nil || !nodes[index].mayFetch else { continue }
             guard !nodes[index].canCopy || (isIdle && isStuck(index, for: patience.lonelySeconds * 4, at: now)) else { continue }
             let host = nodes[index].member.host
-            actions += giveUp(
-                index,
-                glanceIsOut ?? Failure(.retriable, "no source of the site could be used by \(host), and it may not fetch from Glance"))
+            let reason = reasonWithoutGlance(
+                index, otherwise: "no source of the site could be used by \(host), and it may not fetch from Glance")
+            actions += giveUp(index, reason)
         }
         return actions
     }
@@ -229,12 +229,8 @@ extension Relay {
         for index in nodes.indices where isInNeed(nodes[index]) {
             switch nodes[index].state {
             case .waiting, .idle:
-                actions += giveUp(
-                    index,
-                    glanceIsOut
-                        ?? Failure(
-                            .retriable,
-                            "no host of the site has all bytes any longer, and \(nodes[index].member.host) may not fetch from Glance"))
+                let otherwise = "no host of the site has all bytes any longer, and \(nodes[index].member.host) may not fetch from Glance"
+                actions += giveUp(index, reasonWithoutGlance(index, otherwise: otherwise))
             case .receiving: actions += abandon(index)
             case .entering, .publishing, .ended: break
             }

@@ -51,7 +51,7 @@ extension Relay {
 
     private mutating func fetchFailed(_ index: Int, _ failure: Failure, at now: Double) {
         nodes[index].fetchFailures += 1
-        if failure.kind == .permanent { nodes[index].mayFetch = false }
+        if failure.kind == .permanent { (nodes[index].mayFetch, nodes[index].fetchRefusal) = (false, failure) }
         if nodes[index].canCopy { nodes[index].fetchesItself = false }
         guard index == seed else { return }
         seed = nil
@@ -92,6 +92,11 @@ extension Relay {
             if glanceWasWrong >= 2 { glanceIsOut = failure }
             if nodes[index].canCopy { nodes[index].fetchesItself = false }
         }
+    }
+
+    /// Why a host that cannot copy gets nothing from Glance either: where it, or whoever was to fetch for it, was refused, the reason of that.
+    func reasonWithoutGlance(_ index: Int, otherwise: String) -> Failure {
+        glanceIsOut ?? nodes[index].fetchRefusal ?? nodes.lazy.compactMap(\.fetchRefusal).first ?? Failure(.retriable, otherwise)
     }
 
     mutating func giveUp(_ index: Int, _ failure: Failure) -> [Action] {

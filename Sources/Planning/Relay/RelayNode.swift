@@ -28,6 +28,8 @@ struct RelayNode: Sendable {
     /// Whether it fetches from Glance whoever else does.
     var fetchesItself: Bool
     var mayFetch: Bool
+    /// Why its fetch cannot succeed, for good.
+    var fetchRefusal: Failure?
     var canCopy: Bool
     var lastGain = 0.0
     var lastHeard = 0.0

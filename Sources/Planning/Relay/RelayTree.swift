@@ -76,6 +76,9 @@ struct RelayTree {
         var fetch = step
         if step.host == seed {
             fetch.reasons.append("fetches for its site")
+        } else if case .surveyed(let survey) = observed[step.host], survey.isContainerSilent, !peers.isEmpty {
+            // Another copy over the WAN, because a container restarts at this moment?
+            fetch.postpone("Nova's container on host \(step.host) does not answer, so it cannot copy from others")
         } else if !canCopy(step.host) {
             fetch.reasons.append("fetches by itself: it has no sftp to copy with")
         } else {

@@ -86,6 +86,7 @@
 #                    a longer one
 #   io               the file system, a symbolic link        interrupted      signal, or the end of standard input
 #   convert          qemu-img cannot, or made nonsense       killed           qemu-img ended by a signal or for lack of memory
+#   container        nothing runs in Nova's container
 #
 # WHAT HOLDS. Temporaries are `<cache_dir>/.forecache/<name>.<first 16 of digest>.part`. That directory belongs to whoever
 # runs us (root), not to Nova's user: so nobody can put a symbolic link where we are about to write, and every path below is

@@ -24,6 +24,12 @@ find_copy_user() {
     fi
 }
 
+# A container that restarts is back in a moment; what is not installed stays so.
+cannot_run() {
+    [ -z "$p_container" ] || die container "no command runs as $p_copy_user in the container $p_container: $1"
+    die no_tool "cannot run commands as $p_copy_user: $1"
+}
+
 as_copy_user() {
     if [ -n "$p_container" ]; then
         "$p_container_cli" exec -i -u "$p_copy_user" "$p_container" "$@"

@@ -41,7 +41,7 @@ explain_failure() {
         *=enter*) die io "$p_copy_user cannot enter $p_cache_dir/.forecache" ;;
         *'=exit 1'[2-9][0-9]*) die killed "qemu-img was ended by signal $((${said##*=exit } - 128)): $text" ;;
         *=exit*) ;;
-        *) die no_tool "cannot run commands as $p_copy_user${p_container:+ in the container $p_container}: $text" ;;
+        *) cannot_run "$text" ;;
     esac
     case $text in
         *'ermission denied'*) die io "qemu-img: $text" ;;

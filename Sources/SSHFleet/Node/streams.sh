@@ -67,7 +67,8 @@ fetch_in_streams() {
         if [ "$streams" = 1 ] || ! has_room_for_slices; then return 0; fi
         fetch_round || return 0
         if [ "$settled" = 1 ]; then
-            [ "$rate" -le "$best" ] || best=$rate
+            # Also down: a slice is to take its two seconds on a link that others use, too.
+            [ "$rate" -le 0 ] || best=$rate
         elif [ $((rate * 10)) -gt $((best * 12)) ]; then
             best=$rate
             [ "$streams" -lt "$p_streams" ] || settled=1

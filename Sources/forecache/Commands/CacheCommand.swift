@@ -36,7 +36,7 @@ struct CacheCommand: AsyncParsableCommand {
             }
             let work = try HandWork(images, common, delivery, progress: progress.progress)
             try await stoppable { () async throws(Refusal) in
-                try tell(await work.execute(try await work.plans()), output)
+                try tell(try await work.execute(try await work.plans()), output)
             }
         }
     }
@@ -56,7 +56,7 @@ struct RefreshCommand: AsyncParsableCommand {
         try await refusing { () async throws(Refusal) in
             let (work, output) = (try HandWork(image, common, progress: progress.progress), common.output)
             try await stoppable { () async throws(Refusal) in
-                try tell(await work.refresh(try await work.plans()), output)
+                try tell(try await work.refresh(try await work.plans()), output)
             }
         }
     }

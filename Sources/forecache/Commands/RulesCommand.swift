@@ -54,17 +54,16 @@ struct RulesLintCommand: AsyncParsableCommand {
             guard !setup.configuration.rules.isEmpty else {
                 throw .usage("name rule files or directories, or give a configuration with rules")
             }
-            return (setup.rules, setup.fleet.hosts.isEmpty ? nil : setup.fleet, setup.lintContext)
+            return (setup.rules, setup.lintFleet, setup.lintContext)
         }
         let (rules, unread, notices) = Setup.readRules(at: path, environment: common.environment)
         for notice in notices.list { say("note: \(notice)") }
         guard unread.isEmpty else { throw .invalid(unread) }
         guard common.files.areNamed else { return (rules, nil, nil) }
         let setup = try common.setup(lintsRules: true)
-        let fleet = setup.fleet.hosts.isEmpty ? nil : setup.fleet
-        let problems = RuleLint.problems(in: rules, fleet: fleet)
+        let problems = RuleLint.problems(in: rules, fleet: setup.lintFleet)
         guard problems.isEmpty else { throw .invalid(problems) }
-        return (rules, fleet, setup.lintContext)
+        return (rules, setup.lintFleet, setup.lintContext)
     }
 }
 

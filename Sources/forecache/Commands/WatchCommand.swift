@@ -15,7 +15,7 @@ struct WatchCommand: AsyncParsableCommand {
             signal(SIGPIPE, SIG_IGN)
             // Until the service listens to it: what changed before that is read at the start.
             signal(SIGHUP, SIG_IGN)
-            let setup = try common.setupWithHosts()
+            let setup = try common.setupWithHosts(listens: true)
             if setup.rules.rules.isEmpty {
                 say("note: there are no rules, so no image will ever be wanted; name rule files with `rules: [PATH]`")
             }

@@ -13,7 +13,7 @@ struct RelayNews: Sendable {
 }
 
 /// Bytes, sources and outcomes of the hosts of one relay.
-struct RelayLedger {
+struct RelayAccounts {
     private struct Account {
         let work: StepWork
         var source: String?
