@@ -31,6 +31,18 @@ public struct StatusQuery: Sendable {
         }
     }
 
+    /// What was done last on the selected sites.
+    public func history(limit: Int) async throws(Refusal) -> HistoryReport {
+        do throws(Failure) {
+            let ledger = try SQLiteLedger.reading(path: setup.configuration.state)
+            let outcomes = try await ledger.outcomes(of: Set(setup.selection.sites), limit: limit)
+            return HistoryReport(
+                history: outcomes.map { HistoryReport.Entry(at: $0.at, name: $0.name, row: OutcomeReport.Row($0.outcome)) })
+        } catch {
+            throw .failed(error)
+        }
+    }
+
     private func isSelected(_ record: PlacementRecord) -> Bool {
         let (sites, roles) = (setup.selection.sites, setup.selection.roles)
         return (sites.isEmpty || sites.contains(record.site)) && (roles.isEmpty || roles.contains(record.role))

@@ -27,14 +27,21 @@ extension SQLiteLedger {
         }
     }
 
-    /// The history, newest first.
-    public func outcomes(limit: Int) async throws(Failure) -> [(at: Date, outcome: Outcome)] {
+    /// The history, newest first, with the names of images that are still known; of all sites where none is named.
+    public func outcomes(
+        of sites: Set<SiteName> = [], limit: Int
+    ) async throws(Failure) -> [(at: Date, name: String?, outcome: Outcome)] {
         try await read("read the history") { db in
+            let names = sites.map(\.rawValue)
+            let isOfThem = names.isEmpty ? "true" : "site IN (\(names.map { _ in "?" }.joined(separator: ", ")))"
             let rows = try db.rows(
-                "SELECT \(outcomeColumns) FROM outcomes ORDER BY id DESC LIMIT ?", [max(0, limit)])
-            var history: [(at: Date, outcome: Outcome)] = []
+                """
+                SELECT \(outcomeColumns), (SELECT name FROM images WHERE uuid = image) FROM outcomes
+                WHERE \(isOfThem) ORDER BY id DESC LIMIT ?
+                """, StatementArguments(names) + [max(0, limit)])
+            var history: [(at: Date, name: String?, outcome: Outcome)] = []
             while let row = try rows.next() {
-                history.append(try (Date(column: row.at(0)), Outcome(row)))
+                history.append(try (Date(column: row.at(0)), row.at(13), Outcome(row)))
             }
             return history
         }

@@ -286,6 +286,13 @@ import Testing
 
     // MARK: - Ledger and broker
 
+    @Test func aHistoryIsOfSitesAndHasALength() async throws {
+        for arguments in [["--history", "0"], ["--history", "5", "--role", "Compute"]] {
+            let ended = try await program.run(["status"] + arguments)
+            #expect(ended.code == 64 && ended.errors.contains("--history"))
+        }
+    }
+
     @Test func statusNeedsALedger() async throws {
         let config = try program.write("f.yaml", "state: ledger.sqlite\n")
         let ended = try await program.run("status", "--config", config, "--output", "json")

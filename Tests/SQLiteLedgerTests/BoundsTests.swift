@@ -28,6 +28,8 @@ import Testing
             history.first?.outcome.digest?.description == "md5:" + String(repeating: "ab", count: 16))
         #expect(history.first?.outcome.failure == .retriable)
         #expect(history.first?.at == now)
+        #expect(try await ledger.outcomes(of: ["dcn1", "dcn2"], limit: 3).map(\.outcome.image) == history.prefix(3).map(\.outcome.image))
+        #expect(try await ledger.outcomes(of: ["dcn2"], limit: 3).isEmpty)
     }
 
     @Test func oddMessagesKeepTheNewestAndAreCut() async throws {

@@ -1,5 +1,6 @@
 import Engine
 public import ForecacheModel
+public import FoundationEssentials
 public import Planning
 
 // The contract's JSON shapes. Property names become snake_case keys.
@@ -17,19 +18,43 @@ public struct OutcomeReport: Encodable, Sendable {
         public var seconds: Double
         @OrNull public var digest: String?
         @OrNull public var reason: String?
+
+        init(_ outcome: Outcome) {
+            (image, site, host, self.outcome, via) = (outcome.image, outcome.site, outcome.host, outcome.kind, outcome.via)
+            (source, bytes, seconds) = (outcome.source, outcome.bytes, (outcome.seconds * 1000).rounded() / 1000)
+            (digest, reason) = (outcome.digest?.description, outcome.reason)
+        }
     }
 
     public var outcomes: [Row]
     public var summary: [String: Int]
 
     public init(_ outcomes: [Outcome]) {
-        self.outcomes = outcomes.sorted { ($0.site, $0.host, $0.image) < ($1.site, $1.host, $1.image) }.map {
-            Row(
-                image: $0.image, site: $0.site, host: $0.host, outcome: $0.kind, via: $0.via, source: $0.source, bytes: $0.bytes,
-                seconds: ($0.seconds * 1000).rounded() / 1000, digest: $0.digest?.description, reason: $0.reason)
-        }
+        self.outcomes = outcomes.sorted { ($0.site, $0.host, $0.image) < ($1.site, $1.host, $1.image) }.map(Row.init)
         summary = Dictionary(uniqueKeysWithValues: OutcomeKind.allCases.map { kind in (kind.rawValue, outcomes.count { $0.kind == kind }) })
     }
+}
+
+/// `status --history`: what was done last, newest first.
+public struct HistoryReport: Encodable, Sendable {
+    public struct Entry: Encodable, Sendable {
+        public var at: Date
+        /// Of an image that the ledger still knows.
+        @OrNull public var name: String?
+        public var row: OutcomeReport.Row
+
+        private enum Key: CodingKey { case at, name }
+
+        /// One object, as of `cache`, with two keys more.
+        public func encode(to encoder: any Encoder) throws {
+            try row.encode(to: encoder)
+            var container = encoder.container(keyedBy: Key.self)
+            try container.encode(at, forKey: .at)
+            try container.encode(_name, forKey: .name)
+        }
+    }
+
+    public var history: [Entry]
 }
 
 /// `plan` and `--check`.

@@ -8,9 +8,22 @@ struct StatusCommand: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
 
+    @Option(help: ArgumentHelp("Instead: what was done last, newest first.", valueName: "count"))
+    var history: Int?
+
+    func validate() throws {
+        guard let history else { return }
+        guard history > 0 else { throw ValidationError("--history takes a count of at least 1, not \(history)") }
+        guard common.selection.role.isEmpty else { throw ValidationError("--role does not go with --history, which knows sites only") }
+    }
+
     func run() async throws {
         try await refusing { () async throws(Refusal) in
             let setup = try common.setup(looksAtLedgerOnly: true)
+            if let history {
+                let report = try await StatusQuery(setup: setup).history(limit: history)
+                return common.output == .json ? try answer(json: report) : answer(text(report))
+            }
             let report = try await StatusQuery(setup: setup).report()
             switch common.output {
             case .json: try answer(json: report)
@@ -19,6 +32,17 @@ struct StatusCommand: AsyncParsableCommand {
                 answer(text(report))
             }
         }
+    }
+
+    private func text(_ report: HistoryReport) -> String {
+        let rows = report.history.map { entry in
+            let row = entry.row
+            return [
+                RFC3339.text(entry.at), entry.name ?? row.image.description, row.site.rawValue, row.host.rawValue, row.outcome.rawValue,
+                row.source ?? "-", sizeText(row.bytes), "\((row.seconds * 10).rounded() / 10) s", row.reason ?? "",
+            ]
+        }
+        return table(["AT", "IMAGE", "SITE", "HOST", "OUTCOME", "FROM", "MOVED", "TOOK", "REASON"], rows)
     }
 
     private func text(_ report: StatusReport) -> String {
