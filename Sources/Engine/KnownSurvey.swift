@@ -24,6 +24,7 @@ struct KnownSurvey: Sendable {
     }
 
     var surveyedAt: Date { survey.surveyedAt }
+    var isContainerSilent: Bool { survey.isContainerSilent }
 
     /// The survey as it would read at a later moment if nothing else changed, with this one of its base files.
     func about(_ name: BaseFileName, at now: Date) -> HostSurvey {

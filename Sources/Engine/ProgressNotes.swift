@@ -24,7 +24,9 @@ struct ProgressNotes: Sendable {
         var (latest, next) = ([HostName: TransferProgress](), clock.now)
         for await (host, progress) in news {
             latest[host] = progress
-            guard clock.now >= next else { continue }
+            // Or the clock was set back.
+            let now = clock.now
+            guard now >= next || now.advanced(by: Self.pause) < next else { continue }
             do throws(Failure) {
                 try await ledger.recordProgress(image, latest)
             } catch {

@@ -105,8 +105,11 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
         // A row that is under way stays as it is. One that waits mostly does so for another site, which must not hold this one up; where it is this one that fails,
         // it has the rests of any touch that fails.
         let now = clock.now
-        let rested = ofNova.filter { image in broughtForward[image].map { !lasts(from: $0.at, $0.seconds) } ?? true }
-        let pause = pauseSeconds(due.filter { ofNova.contains($0.image) }, shortest: Self.handOverSeconds)
+        // What has expired is fetched anew at its own time.
+        let saved = due.filter { ofNova.contains($0.image) && $0.expiresAt > now.date }
+        let pause = pauseSeconds(saved, shortest: Self.handOverSeconds)
+        let rested = saved.map(\.image).filter { image in broughtForward[image].map { !lasts(from: $0.at, min($0.seconds, pause)) } ?? true
+        }
         handedOver[name] = now
         for image in rested { broughtForward[image] = (now, pause) }
         try await ledger.request(ofNova.sorted(), cause: .resync, at: now.date)

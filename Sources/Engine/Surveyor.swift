@@ -72,8 +72,10 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
     /// Nil where the host is to be asked.
     private func knownAnswer(_ host: HostName, _ name: BaseFileName) -> HostObservation? {
         let now = clock.now.date
-        if let survey = known[host], (0..<Double(limits.surveyMaxAgeSeconds)).contains(now.timeIntervalSince(survey.surveyedAt)) {
-            return .surveyed(survey.about(name, at: now))
+        if let survey = known[host] {
+            // A container that restarts answers again as soon as a host that does.
+            let lasts = survey.isContainerSilent ? limits.awaySeconds : limits.surveyMaxAgeSeconds
+            if (0..<Double(lasts)).contains(now.timeIntervalSince(survey.surveyedAt)) { return .surveyed(survey.about(name, at: now)) }
         }
         if let away = away[host], (0..<away.seconds).contains(now.timeIntervalSince(away.since)) {
             return .unreachable(reason: away.reason)

@@ -54,11 +54,14 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         var newest = Int64.min
         /// The one that looks at the image and plans: there is one at a time.
         var looking: Round.ID?
-        /// Until then its row is not taken again.
-        var untouchedUntil = Date.distantPast
+        /// When one of them was last done with looking: for some time its row is not taken again.
+        var lookedAt = Date.distantPast
 
         /// All of them while it is looked at.
-        func newestTaken(at now: Date) -> Int64? { looking != nil ? .max : now < untouchedUntil ? newest : nil }
+        func newestTaken(at now: Date) -> Int64? {
+            if looking != nil { return .max }
+            return (0..<Limits.longestRetrySeconds).contains(now.timeIntervalSince(lookedAt)) ? newest : nil
+        }
     }
 
     /// Runs until drained or cancelled. Throws where the ledger fails: without it nothing may be done.
@@ -148,7 +151,7 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
     private func looked(_ round: Round) {
         guard inFlight[round.image]?.looking == round.id else { return }
         inFlight[round.image]?.looking = nil
-        inFlight[round.image]?.untouchedUntil = clock.now.date.addingTimeInterval(Limits.longestRetrySeconds)
+        inFlight[round.image]?.lookedAt = clock.now.date
     }
 
     private func ended(_ round: Round) {

@@ -16,7 +16,7 @@ public struct HostSurvey: Hashable, Sendable {
     public var totalBytes: Int64
     /// Tools that the node program found: `curl`, `sha512sum`, `qemu-img`, `sftp`, …
     public var tools: Set<String>
-    /// Nova's container did not answer, as one that restarts: what is installed in it is not known.
+    /// Nova's container is there and did not answer, as one that restarts: what is installed in it is not known.
     public var isContainerSilent: Bool
     /// False where the cache directory does not exist yet.
     public var hasCacheDirectory: Bool

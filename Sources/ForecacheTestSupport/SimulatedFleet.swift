@@ -24,6 +24,7 @@ public actor SimulatedFleet: HostOperations {
     }
 
     private struct Node {
+        var isContainerSilent = false
         var baseFiles = NodeFiles()
         var temporaries: [BaseFileName: (bytes: Int64, isGood: Bool, changedAt: Date)] = [:]
         var ttlSeconds: Int? = nil
@@ -112,6 +113,9 @@ public actor SimulatedFleet: HostOperations {
         novaFirst[host, default: [:]][BaseFileName(of: image)] = bytes
     }
 
+    /// Nova's container restarts, or is back.
+    public func silenceContainer(_ isSilent: Bool, on host: HostName) { nodes[host, default: Node()].isContainerSilent = isSilent }
+
     public func remove(_ image: ImageID, from host: HostName) {
         let name = BaseFileName(of: image)
         _ = nodes[host]?.baseFiles.remove { $0.name == name }
@@ -125,7 +129,8 @@ public actor SimulatedFleet: HostOperations {
         return HostSurvey(
             host: host.name, surveyedAt: now, ttlSeconds: node.ttlSeconds, forcesRawImages: node.forcesRawImages,
             imagesType: node.imagesType, freeBytes: Self.freeBytes, totalBytes: 2 * Self.freeBytes,
-            tools: ["curl", "sha256sum", "sha512sum", "md5sum", "qemu-img", "sftp"],
+            tools: Set(["curl", "sha256sum", "sha512sum", "md5sum"] + (node.isContainerSilent ? [] : ["qemu-img", "sftp"])),
+            isContainerSilent: node.isContainerSilent,
             baseFiles: node.baseFiles.files.map {
                 BaseFile(name: $0.name, bytes: $0.bytes, allocatedBytes: $0.bytes, ageSeconds: now.timeIntervalSince($0.touchedAt))
             }, temporaryBytes: node.temporaries.values.reduce(0) { $0 + $1.bytes })

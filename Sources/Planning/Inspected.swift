@@ -38,6 +38,9 @@ extension Step {
         reasons.append(reason)
     }
 
+    static let silentContainer =
+        "Nova's container there does not answer (it restarts, or was stopped; node.container names it)"
+
     /// As of a host that is away: to be tried again.
     mutating func postpone(_ reason: String) {
         action = .none(.unreachable(reason))

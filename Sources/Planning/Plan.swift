@@ -22,13 +22,18 @@ public struct Plan: Hashable, Sendable {
     public var movesBytes: Bool { sites.contains { $0.movesBytes || ($0.via == .novaAPI && !$0.steps.allSatisfy(\.isAtRest)) } }
 
     /// The same plan without any transfer: every host that would have received the bytes, or may by Nova's hand, says why it does not.
-    public func refusing(_ reason: String) -> Plan {
+    public func refusing(_ reason: String) -> Plan { withoutTransfers { $0.refuse(reason) } }
+
+    /// As above, but they are to be tried again.
+    public func postponing(_ reason: String) -> Plan { withoutTransfers { $0.postpone(reason) } }
+
+    private func withoutTransfers(_ change: (inout Step) -> Void) -> Plan {
         var plan = self
         for site in plan.sites.indices {
             for step in plan.sites[site].steps.indices {
                 switch plan.sites[site].steps[step].action {
-                case .fetch, .copy, .relay: plan.sites[site].steps[step].refuse(reason)
-                case .touch where plan.sites[site].via == .novaAPI: plan.sites[site].steps[step].refuse(reason)
+                case .fetch, .copy, .relay: change(&plan.sites[site].steps[step])
+                case .touch where plan.sites[site].via == .novaAPI: change(&plan.sites[site].steps[step])
                 case .touch, .none: continue
                 }
             }

@@ -100,7 +100,7 @@ private struct SitePlanner {
         if image.diskFormat == "luks" {
             step.refuse("host \(step.host) wants raw base files, which Nova could not make of a LUKS image either: its key is not there")
         } else if survey.isContainerSilent {
-            step.postpone("host \(step.host) wants raw base files, and Nova's container there, which has qemu-img, does not answer")
+            step.postpone("host \(step.host) wants raw base files, for which qemu-img is needed: \(Step.silentContainer)")
         } else if !survey.tools.contains("qemu-img") {
             step.refuse("host \(step.host) wants raw base files and has no qemu-img; install it there, or correct node.container")
         }

@@ -272,6 +272,6 @@ private struct SurveyAssembly {
             ttlSeconds: facts.ttlSeconds,
             forcesRawImages: facts.forcesRawImages, imagesType: facts.imagesType, freeBytes: facts.freeBytes, totalBytes: facts.totalBytes,
             tools: facts.hasContainer == true ? facts.tools.union(["container"]) : facts.tools,
-            isContainerSilent: facts.hasContainer == false, hasCacheDirectory: facts.hasCacheDirectory)
+            isContainerSilent: facts.isContainerSilent, hasCacheDirectory: facts.hasCacheDirectory)
     }
 }

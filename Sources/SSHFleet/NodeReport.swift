@@ -38,6 +38,8 @@ struct NodeFacts: Hashable, Sendable {
     var tools: Set<String>
     /// Nil where no container was asked for.
     var hasContainer: Bool?
+    /// It exists and did not answer.
+    var isContainerSilent: Bool
     var hasCacheDirectory: Bool
 }
 
@@ -74,6 +76,7 @@ private struct NodeLine: Decodable {
     var freeBytes: Int64?
     var totalBytes: Int64?
     var container: Bool?
+    var silent: Bool?
     var cacheDir: Bool?
     var tools: [String: Bool]?
     var existing: Bool?
@@ -86,7 +89,7 @@ private struct NodeLine: Decodable {
 
     private enum CodingKeys: String, CodingKey {
         case event, name, data
-        case offset, bytes, allocated, mtime, now, ttl, container, tools, existing, kind, detail, status, digest
+        case offset, bytes, allocated, mtime, now, ttl, container, silent, tools, existing, kind, detail, status, digest
         case forceRawImages = "force_raw_images"
         case imagesType = "images_type"
         case freeBytes = "free_bytes"
@@ -141,6 +144,6 @@ private struct NodeLine: Decodable {
         return NodeFacts(
             now: now, ttlSeconds: ttl, forcesRawImages: forceRawImages, imagesType: imagesType.map { printable($0, limit: 100) },
             freeBytes: free, totalBytes: total, tools: Set(tools.filter(\.value).keys), hasContainer: container,
-            hasCacheDirectory: hasCacheDirectory)
+            isContainerSilent: silent ?? false, hasCacheDirectory: hasCacheDirectory)
     }
 }

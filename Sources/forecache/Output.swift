@@ -63,9 +63,6 @@ func table(_ header: [String], _ rows: [[String]]) -> String {
 /// Characters: in ASCII, which has no line breaks here, as many as bytes.
 private func width(_ cell: String) -> Int { cell.utf8.allSatisfy { $0 < 0x80 } ? cell.utf8.count : cell.count }
 
-/// `512 B`, `1.5 GiB`.
-func sizeText(_ bytes: Int64) -> String { ByteText.of(bytes) }
-
 /// `42 s`, `3 h 12 min`, `2 d 4 h`.
 func durationText(_ seconds: Int) -> String {
     switch seconds {

@@ -99,7 +99,7 @@ final class ProgressLines: Sendable {
         var text = outcome.kind.rawValue
         text += String(repeating: " ", count: max(1, 13 - text.count)) + "\(outcome.host.rawValue.printable): \(image)"
         if outcome.kind == .cached {
-            text += ", \(sizeText(outcome.bytes)) in \((outcome.seconds * 10).rounded() / 10) s"
+            text += ", \(ByteText.of(outcome.bytes)) in \((outcome.seconds * 10).rounded() / 10) s"
             if let source = outcome.source { text += " from \(source.printable)" }
         }
         if let reason = outcome.reason { text += ": \(reason.visible)" }

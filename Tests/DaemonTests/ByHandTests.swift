@@ -5,6 +5,7 @@ import FoundationEssentials
 import Logging
 import Planning
 import Rules
+import Synchronization
 import Testing
 
 @testable import Daemon
@@ -30,9 +31,12 @@ import Testing
     // MARK: - Bytes that cannot be read
 
     /// Glance where one image lies in a store that is away.
-    private struct StoreAway: ImageCatalog {
+    private final class StoreAway: ImageCatalog {
         let glance: ScriptedCatalog
         let away: Set<ImageID>
+        let asked = Mutex<[ImageID]>([])
+
+        init(glance: ScriptedCatalog, away: Set<ImageID>) { (self.glance, self.away) = (glance, away) }
 
         func image(_ id: ImageID) async throws(Failure) -> ImageFacts? { try await glance.image(id) }
         func images(named name: String?) async throws(Failure) -> [ImageFacts] { try await glance.images(named: name) }
@@ -40,6 +44,7 @@ import Testing
             try await glance.download(of: id, endpoint: endpoint, refused: refused)
         }
         func bytes(of id: ImageID, in range: Range<Int64>) async throws(Failure) -> [UInt8] {
+            asked.withLock { $0.append(id) }
             if away.contains(id) { throw Failure(.retriable, "image \(id): HTTP 503") }
             return try await glance.bytes(of: id, in: range)
         }
@@ -62,8 +67,23 @@ import Testing
         let plans = try await plans(away: [1])
         #expect(plans.map(\.movesBytes) == [false, true])
         #expect(plans[0].steps.count == 2)
-        #expect(Set(plans[0].refusals) == ["image \(Samples.imageID(1)): HTTP 503"])
-        #expect(plans[1].refusals.isEmpty)
+        #expect(plans[0].steps.allSatisfy { $0.action == .none(.unreachable("image \(Samples.imageID(1)): HTTP 503")) })
+        // It is wanted as before: nothing of it is told to be superfluous.
+        #expect(plans[0].wanted == plans[1].wanted && plans.flatMap(\.refusals).isEmpty)
+    }
+
+    /// Each of them is waited for as long as all tries take.
+    @Test func aStoreThatHangsIsAskedForThreeImages() async throws {
+        // What was looked into once is known by its digest.
+        let images = (1...9).map { number in
+            var image = Samples.image(number)
+            image.digest = Digest(.sha512, hex: String(repeating: "0\(number)", count: 64))
+            return image
+        }
+        let catalog = StoreAway(glance: ScriptedCatalog(images), away: Set((2...9).map(Samples.imageID)))
+        let plans = try await byHand(catalog, Samples.fleet(sites: 1, hosts: 2)).plans(for: images, targets: .everyHost)
+        #expect(plans.map(\.movesBytes) == [true] + Array(repeating: false, count: 8))
+        #expect(Set(catalog.asked.withLock { $0 }) == Set((1...4).map(Samples.imageID)))
     }
 
     @Test func whereNoImageCanBeReadTheServiceIsNotReachable() async throws {

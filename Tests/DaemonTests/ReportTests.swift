@@ -137,7 +137,7 @@ import Testing
     }
 
     @Test func events() throws {
-        let line = EventFeed.Line(
+        let line = EventListening.Line(
             receivedAt: Date(timeIntervalSince1970: 1_700_000_000), exchange: "glance", routingKey: "notifications.info", image: image,
             type: "image.upload", messageID: "m", publisher: nil, odd: nil)
         #expect(

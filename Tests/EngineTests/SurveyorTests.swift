@@ -41,6 +41,22 @@ import Testing
         #expect(try files(await world.surveyor.observations(of: [host], for: first)).isEmpty)
     }
 
+    @Test func aSilentContainerIsAskedForAgainSoon() async throws {
+        let world = try World(sites: 1, hostsPerSite: 1)
+        let host = try #require(world.policy.value.fleet.hosts.first)
+        func isSilent() async -> Bool? {
+            guard case .surveyed(let survey) = await world.surveyor.observations(of: [host], for: first)[host.name] else { return nil }
+            return survey.isContainerSilent
+        }
+        await world.hosts.silenceContainer(true, on: host.name)
+        #expect(await isSilent() == true)
+        await world.hosts.silenceContainer(false, on: host.name)
+        world.clock.advance(by: .seconds(Limits().awaySeconds - 1))
+        #expect(await isSilent() == true)
+        world.clock.advance(by: .seconds(2))
+        #expect(await isSilent() == false)
+    }
+
     @Test func aNameIsItsTwentyBytes() throws {
         let text = "00f0c48f35eace40ebcd33c4f256ef28b6860fbe"
         let name = try #require(BaseFileName(text))

@@ -28,7 +28,7 @@ import Testing
     }
 
     private func plan(
-        _ fleet: Fleet, holding: Set<Int> = [], withoutSFTP: Set<Int> = [], silent: Set<Int> = [],
+        _ fleet: Fleet, holding: Set<Int> = [], withoutSFTP: Set<Int> = [], silent: Set<Int> = [], underWay: Set<HostName> = [],
         deliver: DeliverySettings = DeliverySettings()
     ) -> (plan: Plan, violations: [String]) {
         let placements = fleet.hosts.map {
@@ -36,7 +36,9 @@ import Testing
         }
         let observed = observed(fleet, holding: holding, withoutSFTP: withoutSFTP, silent: silent)
         let plan = Planner.plan(
-            Decision(image: image, placements: placements), fleet: fleet, observed: observed, defaults: PlanningDefaults())
+            Decision(image: image, placements: placements), fleet: fleet, observed: observed, defaults: PlanningDefaults(),
+            underWay: underWay,
+            now: now)
         return (plan, PlanCheck.violations(plan, fleet: fleet, observed: observed))
     }
 
@@ -92,6 +94,8 @@ import Testing
         #expect(tree(plan) == ["1 glance", "2<1"] && violations.isEmpty)
         #expect(plan.steps.count { if case .none(.unreachable) = $0.action { true } else { false } } == 2)
         #expect(tree(self.plan(fleet(3), silent: [0, 1, 2]).plan) == ["0 glance"])
+        // Also where an earlier plan is at work on the site.
+        #expect(tree(self.plan(fleet(4), silent: [0, 3], underWay: ["dcn1-compute-1"]).plan) == [])
         #expect(tree(self.plan(fleet(3, withoutAddress: [0, 1, 2]), silent: [1]).plan) == ["0 glance", "1 glance", "2 glance"])
     }
 

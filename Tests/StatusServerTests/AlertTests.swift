@@ -51,13 +51,18 @@ import Testing
             var targets: [Target]?
         }
 
-        struct Target: Decodable { var expr: String }
+        struct Target: Decodable {
+            var expr: String
+            var instant: Bool?
+        }
     }
 
     @Test func theDashboardShowsEveryMetricAndNoOther() async throws {
         let exported = try await exported()
         let panels = try JSONDecoder().decode(Dashboard.self, from: dashboard).panels.filter { $0.type != "row" }
         #expect(panels.allSatisfy { $0.description?.isEmpty == false })
+        // Else the last value of a service that died would stay there for a day.
+        #expect(panels.filter { $0.type == "stat" }.allSatisfy { $0.targets?.allSatisfy { $0.instant == true } == true })
         let shown = metrics(in: panels.flatMap { $0.targets ?? [] }.map(\.expr).joined(separator: "\n"))
         // How the ledger is, `ready` says; the interval is there for the alert on it.
         #expect(shown.symmetricDifference(exported) == ["forecache_ledger_up", "forecache_resync_interval_seconds"])

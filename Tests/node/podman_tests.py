@@ -49,6 +49,11 @@ def podman_survey(site):
             run.end()
             node = run.events("node")[0]
             assert node["container"] is there and [node["tools"][tool] for tool in ("qemu-img", "sftp", "scp")] == [there] * 3, node
+            assert node["silent"] is False, "one that is not there is not silent"
+        subprocess.run([inside["container_cli"], "stop", "--time=0", "nova_compute"], capture_output=True, check=True)
+        run = site.start("survey", cache_dir=site.cache, **inside)
+        run.end()
+        assert run.events("node")[0]["container"] is False and run.events("node")[0]["silent"] is True
 
 
 @test

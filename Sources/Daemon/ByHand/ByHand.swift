@@ -85,7 +85,7 @@ public struct ByHand: Sendable {
         let observed = if let observed { observed } else { await observations(for: decisions) }
         let now = Date()
         var (plans, withoutWindows): ([Plan], [Plan]) = ([], [])
-        var (unread, hasWork): (Failure?, Bool) = (nil, false)
+        var (unread, unreadInARow, hasWork): (Failure?, Int, Bool) = (nil, 0, false)
         for decision in decisions {
             // Nothing is asked of these hosts themselves: Nova touches what is there and fetches what is not.
             let throughNova = decision.hostsThroughNova(policy.fleet, policy.defaults).map {
@@ -96,13 +96,16 @@ public struct ByHand: Sendable {
                 decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults, touchesFreshFiles: true, now: now)
             let plan: Plan
             do throws(Failure) {
+                // Each waits for a store that hangs as long as for all its tries: some images do, and not hundreds.
+                if let unread, unreadInARow >= 3, draft.movesBytes { throw unread }
                 plan = try await inspection?.inspected(draft) ?? draft
+                if draft.movesBytes { unreadInARow = 0 }
                 hasWork = hasWork || !draft.isEmpty
             } catch {
                 guard error.kind == .retriable else { throw Refusal(error) }
-                plan = draft.refusing(error.description)
+                plan = draft.postponing(error.description)
                 hasWork = hasWork || !plan.isEmpty
-                unread = unread ?? error
+                (unread, unreadInARow) = (unread ?? error, unreadInARow + 1)
             }
             plans.append(plan)
             withoutWindows.append(

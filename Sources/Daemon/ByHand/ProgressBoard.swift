@@ -153,16 +153,6 @@ public struct ProgressBoard: Sendable {
     }
 }
 
-/// `512 B`, `1.5 GiB`.
-public enum ByteText {
-    public static func of(_ bytes: Int64) -> String {
-        var (amount, unit) = (Double(bytes), 0)
-        let units = ["B", "KiB", "MiB", "GiB", "TiB"]
-        while amount >= 1024, unit < units.count - 1 { (amount, unit) = (amount / 1024, unit + 1) }
-        return unit == 0 ? "\(bytes) B" : "\((amount * 10).rounded() / 10) \(units[unit])"
-    }
-}
-
 /// One line of `--progress json`.
 public struct ProgressEvent: Encodable, Sendable {
     public enum Kind: String, Encodable, Sendable { case started, progress, ended }

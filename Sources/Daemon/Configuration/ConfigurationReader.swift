@@ -26,8 +26,8 @@ struct ConfigurationReader {
         guard let root = Value.parse(text, file: file, problems: &problems), root.content != .null,
             var keys = Mapping(root, "the configuration", &problems)
         else { return configuration }
-        // Without them less is looked at or held back; a section whose keys are all commented out has its defaults.
-        keys.refuseKeysWithoutValue(of: ["verify_signatures", "reload", "refresh"], &problems)
+        // Without it less is looked at; a section whose keys are all commented out has its defaults.
+        keys.refuseKeysWithoutValue(of: ["verify_signatures"], &problems)
         configuration.cloud = keys.take("cloud")?.string("cloud", &problems)
         configuration.notifications = keys.take("notifications").flatMap { notifications($0) }
         configuration.inventory = paths(keys.take("inventory"), "inventory") ?? []

@@ -21,7 +21,7 @@ struct HostExamination: Sendable {
     private func findings(_ host: Host, _ survey: HostSurvey) -> [DoctorReport.Finding] {
         let node = setup.configuration.node
         var findings = tools(survey)
-        if let container = node.container, survey.isContainerSilent {
+        if let container = node.container, !survey.tools.contains("container") {
             findings.append(
                 .fail(
                     "container", "no command runs in container '\(container)'",

@@ -94,9 +94,10 @@ extension Relay {
         }
     }
 
-    /// Why a host that cannot copy gets nothing from Glance either: where it, or whoever was to fetch for it, was refused, the reason of that.
+    /// Why a host that cannot copy gets nothing from Glance either: where it, or whoever could have fetched for it, was refused, the reason of that.
     func reasonWithoutGlance(_ index: Int, otherwise: String) -> Failure {
-        glanceIsOut ?? nodes[index].fetchRefusal ?? nodes.lazy.compactMap(\.fetchRefusal).first ?? Failure(.retriable, otherwise)
+        glanceIsOut ?? nodes[index].fetchRefusal ?? nodes.lazy.filter { $0.member.canServe }.compactMap(\.fetchRefusal).first
+            ?? Failure(.retriable, otherwise)
     }
 
     mutating func giveUp(_ index: Int, _ failure: Failure) -> [Action] {

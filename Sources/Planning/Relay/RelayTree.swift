@@ -24,7 +24,7 @@ struct RelayTree {
         guard !missing.isEmpty else { return steps }
         let holders = steps.map(\.host).filter { peers.contains($0) && (observed[$0]?.canServe(image) ?? false) }
         let copying = missing.filter { canCopy($0.host) }
-        if let arrival, holders.isEmpty, !peers.isEmpty { return steps.map { waiting($0, until: arrival) } }
+        if let arrival, holders.isEmpty, !peers.isEmpty { return steps.map { waiting($0, until: arrival, peers: peers) } }
         let seed = holders.isEmpty ? seed(of: missing, copying: copying, peers: peers) : nil
         let roots = holders.isEmpty ? [seed].compactMap { $0 } : holders
         let receivers = copying.filter { $0.host != seed }
@@ -67,9 +67,9 @@ struct RelayTree {
         return copy
     }
 
-    private func waiting(_ step: Step, until arrival: Date) -> Step {
+    private func waiting(_ step: Step, until arrival: Date, peers: Set<HostName>) -> Step {
         guard step.action == .fetch else { return step }
-        return canCopy(step.host) ? step.arriving(at: site.name, lookAgain: arrival) : fetch(step, seed: nil, peers: [])
+        return canCopy(step.host) ? step.arriving(at: site.name, lookAgain: arrival) : fetch(step, seed: nil, peers: peers)
     }
 
     private func fetch(_ step: Step, seed: HostName?, peers: Set<HostName>) -> Step {
@@ -78,7 +78,7 @@ struct RelayTree {
             fetch.reasons.append("fetches for its site")
         } else if case .surveyed(let survey) = observed[step.host], survey.isContainerSilent, !peers.isEmpty {
             // Another copy over the WAN, because a container restarts at this moment?
-            fetch.postpone("Nova's container on host \(step.host) does not answer, so it cannot copy from others")
+            fetch.postpone("host \(step.host) cannot copy from others: \(Step.silentContainer)")
         } else if !canCopy(step.host) {
             fetch.reasons.append("fetches by itself: it has no sftp to copy with")
         } else {

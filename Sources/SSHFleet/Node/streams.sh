@@ -52,7 +52,7 @@ join_left_slices() {
 # From `at` on, for as long as it is worth it; `rate` is what one stream brought, in bytes a second. With `trial` their number is
 # doubled while the sum grows by more than a fifth by it. Whatever goes wrong is left to the single stream that comes after.
 fetch_in_streams() {
-    best=$rate streams=1 settled=$((1 - p_trial))
+    best=$rate most=$rate streams=1 settled=$((1 - p_trial))
     [ "$settled" = 0 ] || streams=$p_streams
     # One stream that brings what it may bring leaves nothing to gain.
     [ "$p_rate_limit" = 0 ] || [ $((rate * 10)) -lt $((p_rate_limit * 9)) ] || return 0
@@ -67,8 +67,10 @@ fetch_in_streams() {
         if [ "$streams" = 1 ] || ! has_room_for_slices; then return 0; fi
         fetch_round || return 0
         if [ "$settled" = 1 ]; then
-            # Also down: a slice is to take its two seconds on a link that others use, too.
-            [ "$rate" -le 0 ] || best=$rate
+            # Also down: a slice is to take its two seconds on a link that others use, too. But not for ever: what each slice costs besides counts more then.
+            [ "$rate" -le "$most" ] || most=$rate
+            best=$rate
+            [ "$best" -ge $((most / 4)) ] || best=$((most / 4))
         elif [ $((rate * 10)) -gt $((best * 12)) ]; then
             best=$rate
             [ "$streams" -lt "$p_streams" ] || settled=1

@@ -8,7 +8,7 @@ perform() {
     check_container
     ttl=null raw=null images_type=null conf=null
     read_nova_conf
-    container=null
+    container=null is_silent=false
     case $p_container in
         '') has_image=$(has qemu-img) has_sftp=$(has sftp) has_scp=$(has scp) ;;
         *) look_into_container ;;
@@ -20,8 +20,8 @@ perform() {
     counts=$(stat -f -c '%b %S' -- "${place:-/}" 2>/dev/null) || counts='0 0'
     printf '{"event":"node","now":%s,"ttl":%s,"force_raw_images":%s,"images_type":%s,"nova_conf":%s' \
         "$(date +%s)" "$ttl" "$raw" "$images_type" "$conf"
-    printf ',"free_bytes":%s,"total_bytes":%s,"container":%s,"cache_dir":%s' \
-        "$(free_bytes "${place:-/}")" "$((${counts% *} * ${counts#* }))" "$container" "$there"
+    printf ',"free_bytes":%s,"total_bytes":%s,"container":%s,"silent":%s,"cache_dir":%s' \
+        "$(free_bytes "${place:-/}")" "$((${counts% *} * ${counts#* }))" "$container" "$is_silent" "$there"
     printf ',"tools":{"curl":%s,"sha256sum":%s,"sha512sum":%s,"md5sum":%s,"qemu-img":%s,"sftp":%s,"scp":%s,"flock":%s}}\n' \
         "$(has curl)" "$(has sha256sum)" "$(has sha512sum)" "$(has md5sum)" "$has_image" "$has_sftp" "$has_scp" "$(has flock)"
     files='' temporaries=''
@@ -54,7 +54,11 @@ look_into_container() {
     # shellcheck disable=SC2016,SC2086
     found=$($limit "$p_container_cli" exec -u "$p_copy_user" "$p_container" sh -c \
         'echo forecache; for t in qemu-img sftp scp; do command -v "$t" >/dev/null && echo "$t"; done' </dev/null 2>/dev/null)
-    case $nl$found$nl in *"${nl}forecache$nl"*) container=true ;; esac
+    case $nl$found$nl in
+        *"${nl}forecache$nl"*) container=true ;;
+        # It restarts, or is stopped; one that does not exist will not answer later either.
+        *) $limit "$p_container_cli" container inspect "$p_container" >/dev/null 2>&1 && is_silent=true ;;
+    esac
     case $nl$found$nl in *"${nl}qemu-img$nl"*) has_image=true ;; esac
     case $nl$found$nl in *"${nl}sftp$nl"*) has_sftp=true ;; esac
     case $nl$found$nl in *"${nl}scp$nl"*) has_scp=true ;; esac

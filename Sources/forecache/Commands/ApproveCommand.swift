@@ -42,7 +42,7 @@ struct ApproveCommand: AsyncParsableCommand {
         let (added, removed) = (report.newPlacements ?? 0, report.removedPlacements ?? 0)
         let bound = report.maxNewPlacements.map { " (reload.max_new_placements is \($0))" } ?? ""
         lines.insert("set \(set): \(added) new placements\(bound), \(removed) no longer wanted, \(report.images) images", at: 0)
-        lines.append("at most \(sizeText(report.addedBytes ?? 0)) more on the hosts' disks")
+        lines.append("at most \(ByteText.of(report.addedBytes ?? 0)) more on the hosts' disks")
         lines.append(
             report.approved ? "approved; the service takes it into force within seconds" : "release it with: forecache approve \(set)")
         return lines.joined(separator: "\n")

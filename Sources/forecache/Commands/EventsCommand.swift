@@ -20,7 +20,7 @@ struct EventsCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await refusing { () async throws(Refusal) in
-            let feed = EventFeed(setup: try common.setup(), logger: common.logger())
+            let feed = EventListening(setup: try common.setup(), logger: common.logger())
             let (output, count) = (common.output, count)
             let record = try record.map { (path) throws(Refusal) in try EventRecord(path) }
             try await stoppable { () async throws(Refusal) in
@@ -30,7 +30,7 @@ struct EventsCommand: AsyncParsableCommand {
     }
 }
 
-private func show(_ line: EventFeed.Line, _ output: OutputFormat) {
+private func show(_ line: EventListening.Line, _ output: OutputFormat) {
     switch output {
     case .json:
         do throws(Refusal) { try answer(json: line, pretty: false) } catch { say(error.message ?? "") }

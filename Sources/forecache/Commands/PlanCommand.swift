@@ -77,7 +77,7 @@ private struct PlanText {
     }
 
     private func image(_ image: PlanReport.Image) -> [String] {
-        let size = review.plans.first { $0.image.id == image.id }?.image.sizeBytes.map { ", \(sizeText($0))" } ?? ""
+        let size = review.plans.first { $0.image.id == image.id }?.image.sizeBytes.map { ", \(ByteText.of($0))" } ?? ""
         var lines = ["image \(image.id) (\(image.name.printable))\(size)"]
         let groups = Dictionary(grouping: image.placements) { row in
             [
@@ -112,8 +112,8 @@ private struct PlanText {
         if !sites.isEmpty {
             let rows = sites.map { site in
                 [
-                    site.site.rawValue, sizeText(site.wanBytes), site.rateLimit.map { "\(sizeText($0))/s" } ?? "-",
-                    site.seconds.map { durationText(Int($0)) } ?? "-", sizeText(site.lanBytes),
+                    site.site.rawValue, ByteText.of(site.wanBytes), site.rateLimit.map { "\(ByteText.of($0))/s" } ?? "-",
+                    site.seconds.map { durationText(Int($0)) } ?? "-", ByteText.of(site.lanBytes),
                 ]
             }
             lines += ["", table(["SITE", "OVER THE WAN", "RATE LIMIT", "TAKES", "COPIED INSIDE"], rows)]
@@ -124,8 +124,8 @@ private struct PlanText {
             let shown = (tight + hosts.filter { $0.fits == true }).prefix(20)
             let rows = shown.map { host in
                 [
-                    host.site.rawValue, host.host.rawValue, sizeText(host.neededBytes), host.freeBytes.map(sizeText) ?? "-",
-                    host.leftBytes.map { $0 < 0 ? "-\(sizeText(-$0))" : sizeText($0) } ?? "-", Self.verdict(on: host),
+                    host.site.rawValue, host.host.rawValue, ByteText.of(host.neededBytes), host.freeBytes.map(ByteText.of) ?? "-",
+                    host.leftBytes.map { $0 < 0 ? "-\(ByteText.of(-$0))" : ByteText.of($0) } ?? "-", Self.verdict(on: host),
                 ]
             }
             lines += ["", table(["SITE", "HOST", "NEEDS", "FREE", "LEFT", ""], rows)]

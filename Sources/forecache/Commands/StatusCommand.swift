@@ -39,7 +39,7 @@ struct StatusCommand: AsyncParsableCommand {
             let row = entry.row
             return [
                 RFC3339.text(entry.at), entry.name ?? row.image.description, row.site.rawValue, row.host.rawValue, row.outcome.rawValue,
-                row.source ?? "-", sizeText(row.bytes), "\((row.seconds * 10).rounded() / 10) s", row.reason ?? "",
+                row.source ?? "-", ByteText.of(row.bytes), "\((row.seconds * 10).rounded() / 10) s", row.reason ?? "",
             ]
         }
         return table(["AT", "IMAGE", "SITE", "HOST", "OUTCOME", "FROM", "MOVED", "TOOK", "REASON"], rows)

@@ -30,11 +30,11 @@ struct SurveyCommand: AsyncParsableCommand {
             let ttl = host.ttlSeconds.map(durationText) ?? "-"
             let tools = host.missingTools.map { $0.isEmpty ? "all" : $0.map { "no \($0)" }.joined(separator: ", ") } ?? "-"
             let start = [
-                host.site.rawValue, host.host.rawValue, host.reachable ? "yes" : "no", ttl, host.freeBytes.map(sizeText) ?? "-", tools,
+                host.site.rawValue, host.host.rawValue, host.reachable ? "yes" : "no", ttl, host.freeBytes.map(ByteText.of) ?? "-", tools,
             ]
             if host.baseFiles.isEmpty { return [start + ["-", host.error ?? "no base files"]] }
             return host.baseFiles.map { file in
-                start + [durationText(file.ageSeconds), "\(file.name) \(sizeText(file.bytes)) \(file.image?.text ?? "unknown image")"]
+                start + [durationText(file.ageSeconds), "\(file.name) \(ByteText.of(file.bytes)) \(file.image?.text ?? "unknown image")"]
             }
         }
         return table(["SITE", "HOST", "REACHED", "TTL", "FREE", "TOOLS", "AGE", "BASE FILE"], rows)

@@ -5,7 +5,7 @@ public import Logging
 import Notifications
 
 /// Notifications as they arrive, on a temporary queue of their own: nothing is taken from the service or from others.
-public struct EventFeed: Sendable {
+public struct EventListening: Sendable {
     /// One notification as `events` prints it.
     public struct Line: Encodable, Sendable {
         public var receivedAt: Date
@@ -77,7 +77,7 @@ public struct EventFeed: Sendable {
     }
 }
 
-extension EventFeed.Line {
+extension EventListening.Line {
     init(_ delivery: Delivery, limits: Limits, at now: Date) {
         self.init(
             receivedAt: now, exchange: delivery.exchange, routingKey: delivery.routingKey, image: nil, type: nil, messageID: nil,
