@@ -74,7 +74,7 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
         let now = clock.now.date
         if let survey = known[host] {
             // A container that restarts answers again as soon as a host that does.
-            let lasts = survey.isContainerSilent ? limits.awaySeconds : limits.surveyMaxAgeSeconds
+            let lasts = survey.isContainerSilent ? min(max(limits.awaySeconds, 5), limits.surveyMaxAgeSeconds) : limits.surveyMaxAgeSeconds
             if (0..<Double(lasts)).contains(now.timeIntervalSince(survey.surveyedAt)) { return .surveyed(survey.about(name, at: now)) }
         }
         if let away = away[host], (0..<away.seconds).contains(now.timeIntervalSince(away.since)) {

@@ -54,6 +54,18 @@ def survey_reads_the_ttl_where_older_novas_have_it(site):
 
 
 @test
+def survey_of_a_container_that_hangs(site):
+    cli = os.path.join(site.root, "podman")
+    write(cli, b"#!/bin/sh\nexec sleep 60\n")
+    os.chmod(cli, 0o755)
+    os.chmod(site.root, 0o755)
+    run = site.start("survey", cache_dir=site.cache, container="nova_compute", container_cli=cli)
+    run.end(50)
+    node = run.events("node")[0]
+    assert node["container"] is False and node["silent"] is True and node["tools"]["qemu-img"] is False, node
+
+
+@test
 def thousand_files(site):
     names = [hashlib.sha1(b"%d" % n).hexdigest() for n in range(1100)]
     for name in names:

@@ -16,13 +16,16 @@ public struct ByHand: Sendable {
     private let nova: NovaCaching<WallClock>?
     /// Nil: bytes are not looked at, because nothing will be moved.
     private let inspection: ImageInspection?
+    /// How long a look takes that only a store that hangs explains.
+    private let hanging: Duration
     private let logger: Logger
 
     /// `peerNetwork` is what the policy's fleet was read with, for messages. `via` is what the call says of sites, and wins over rules and settings; a site
     /// without an entry is left to them.
     public init(
         _ choice: ImageChoice, limits: Limits, peerNetwork: String, via: [SiteName: Via] = [:], hosts: any HostOperations,
-        nova: NovaCaching<WallClock>? = nil, signatures: SignatureCheck? = nil, inspects: Bool = true, logger: Logger
+        nova: NovaCaching<WallClock>? = nil, signatures: SignatureCheck? = nil, inspects: Bool = true, hanging: Duration = .seconds(20),
+        logger: Logger
     ) {
         self.choice = choice
         self.limits = limits
@@ -32,6 +35,7 @@ public struct ByHand: Sendable {
         self.nova = nova
         self.inspection =
             inspects ? ImageInspection(catalog: choice.catalog, signatures: signatures, looks: Forks(limits.imagesAtOnce)) : nil
+        self.hanging = hanging
         self.logger = logger
     }
 
@@ -46,7 +50,7 @@ public struct ByHand: Sendable {
     // MARK: - Plan and execute
 
     /// One plan an image, made after a survey of the hosts concerned. Throws where an image may not be cached at all, and where no image that has bytes to move
-    /// could be looked into; one of several only gets no bytes.
+    /// could be looked into; one of several only gets no bytes, nor does any after three that each took long.
     public func plans(for images: [ImageFacts], targets: Targets) async throws(Refusal) -> [Plan] {
         try await planned(for: images, targets: targets).plans
     }
@@ -85,7 +89,7 @@ public struct ByHand: Sendable {
         let observed = if let observed { observed } else { await observations(for: decisions) }
         let now = Date()
         var (plans, withoutWindows): ([Plan], [Plan]) = ([], [])
-        var (unread, unreadInARow, hasWork): (Failure?, Int, Bool) = (nil, 0, false)
+        var (unread, hangsInARow, hasWork): (Failure?, Int, Bool) = (nil, 0, false)
         for decision in decisions {
             // Nothing is asked of these hosts themselves: Nova touches what is there and fetches what is not.
             let throughNova = decision.hostsThroughNova(policy.fleet, policy.defaults).map {
@@ -95,17 +99,21 @@ public struct ByHand: Sendable {
             let draft = Planner.plan(
                 decision, fleet: policy.fleet, observed: observed, defaults: policy.defaults, touchesFreshFiles: true, now: now)
             let plan: Plan
+            let began = ContinuousClock.now
             do throws(Failure) {
-                // Each waits for a store that hangs as long as for all its tries: some images do, and not hundreds.
-                if let unread, unreadInARow >= 3, draft.movesBytes { throw unread }
+                // Hundreds of images would each wait for all their tries.
+                if let unread, hangsInARow >= 3, draft.movesBytes {
+                    throw Failure(.retriable, "not looked into: three before it took too long", cause: unread.description)
+                }
                 plan = try await inspection?.inspected(draft) ?? draft
-                if draft.movesBytes { unreadInARow = 0 }
+                if draft.movesBytes { hangsInARow = 0 }
                 hasWork = hasWork || !draft.isEmpty
             } catch {
                 guard error.kind == .retriable else { throw Refusal(error) }
                 plan = draft.postponing(error.description)
                 hasWork = hasWork || !plan.isEmpty
-                (unread, unreadInARow) = (unread ?? error, unreadInARow + 1)
+                unread = unread ?? error
+                if .now - began >= hanging { hangsInARow += 1 }
             }
             plans.append(plan)
             withoutWindows.append(

@@ -36,7 +36,7 @@ struct RelayTree {
         }
         let copies = children.compactMap { step in parents[step.host].map { copy(step, from: $0, parents, roots) } }
         let copied = Set(copies.map(\.host))
-        let fetches = missing.filter { !copied.contains($0.host) }.map { fetch($0, seed: seed, peers: peers) }
+        let fetches = missing.filter { !copied.contains($0.host) }.map { fetch($0, seed: seed, peers: roots.isEmpty ? [] : peers) }
         guard !copies.isEmpty else { return steps.map { step in fetches.first { $0.host == step.host } ?? step } }
         return steps.filter { $0.action != .fetch } + fetches.sorted { ($0.host == seed ? 0 : 1) < ($1.host == seed ? 0 : 1) } + copies
     }

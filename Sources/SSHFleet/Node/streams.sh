@@ -67,8 +67,9 @@ fetch_in_streams() {
         if [ "$streams" = 1 ] || ! has_room_for_slices; then return 0; fi
         fetch_round || return 0
         if [ "$settled" = 1 ]; then
-            # Also down: a slice is to take its two seconds on a link that others use, too. But not for ever: what each slice costs besides counts more then.
+            # Also down: a slice is to take its two seconds on a link that others use, too. But slowly: what each slice costs besides counts more then.
             [ "$rate" -le "$most" ] || most=$rate
+            [ "$rate" -ge $((most / 4)) ] || most=$((most / 2))
             best=$rate
             [ "$best" -ge $((most / 4)) ] || best=$((most / 4))
         elif [ $((rate * 10)) -gt $((best * 12)) ]; then

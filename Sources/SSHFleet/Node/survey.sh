@@ -56,8 +56,11 @@ look_into_container() {
         'echo forecache; for t in qemu-img sftp scp; do command -v "$t" >/dev/null && echo "$t"; done' </dev/null 2>/dev/null)
     case $nl$found$nl in
         *"${nl}forecache$nl"*) container=true ;;
-        # It restarts, or is stopped; one that does not exist will not answer later either.
-        *) $limit "$p_container_cli" container inspect "$p_container" >/dev/null 2>&1 && is_silent=true ;;
+        # It restarts, hangs or is stopped; one that does not exist will not answer later either.
+        *)
+            ${limit:+timeout 5} "$p_container_cli" container inspect "$p_container" </dev/null >/dev/null 2>&1
+            case $? in 0 | 124 | 143) is_silent=true ;; esac
+            ;;
     esac
     case $nl$found$nl in *"${nl}qemu-img$nl"*) has_image=true ;; esac
     case $nl$found$nl in *"${nl}sftp$nl"*) has_sftp=true ;; esac
