@@ -92,10 +92,16 @@ struct Room {
         if hasExchange { try await publisher.declareExchange(exchange) }
         let result: Result<Void, any Error>
         do { result = .success(try await body(self)) } catch { result = .failure(error) }
-        // A publisher of its own: the test may have broken the first one's connection.
-        let cleaner = Publisher(access: try lab.access())
-        try await cleaner.deleteQueue(settings.queue)
-        try await cleaner.deleteExchange(exchange)
+        do {
+            // A publisher of its own: the test may have broken the first one's connection.
+            let cleaner = Publisher(access: try lab.access())
+            try await cleaner.deleteQueue(settings.queue)
+            try await cleaner.deleteExchange(exchange)
+        } catch {
+            // What went wrong first is told.
+            try result.get()
+            throw error
+        }
         try result.get()
     }
 
