@@ -196,6 +196,6 @@ public actor Refresher<C: Clock> where C.Instant == WallInstant {
 
     /// Whether less than so many seconds have gone by; not for a moment of a clock that has been set back since.
     private func lasts(from moment: WallInstant, _ seconds: Double) -> Bool {
-        (0..<seconds).contains(moment.duration(to: clock.now).seconds)
+        moment.date.isYounger(than: seconds, at: clock.now.date)
     }
 }

@@ -75,9 +75,9 @@ public actor Surveyor<C: Clock> where C.Instant == WallInstant {
         if let survey = known[host] {
             // A container that restarts answers again as soon as a host that does.
             let lasts = survey.isContainerSilent ? min(max(limits.awaySeconds, 5), limits.surveyMaxAgeSeconds) : limits.surveyMaxAgeSeconds
-            if (0..<Double(lasts)).contains(now.timeIntervalSince(survey.surveyedAt)) { return .surveyed(survey.about(name, at: now)) }
+            if survey.surveyedAt.isYounger(than: Double(lasts), at: now) { return .surveyed(survey.about(name, at: now)) }
         }
-        if let away = away[host], (0..<away.seconds).contains(now.timeIntervalSince(away.since)) {
+        if let away = away[host], away.since.isYounger(than: away.seconds, at: now) {
             return .unreachable(reason: away.reason)
         }
         return nil

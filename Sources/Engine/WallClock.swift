@@ -27,3 +27,8 @@ extension Duration {
     /// Whole and fractional seconds.
     public var seconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }
+
+extension Date {
+    /// Whether less than `seconds`, 0 or more, have passed since. A moment that is yet to come was noted before the clock was set back, and counts as long ago.
+    public func isYounger(than seconds: Double, at now: Date) -> Bool { (0..<seconds).contains(now.timeIntervalSince(self)) }
+}

@@ -60,7 +60,7 @@ public actor WorkLoop<C: Clock> where C.Instant == WallInstant {
         /// All of them while it is looked at.
         func newestTaken(at now: Date) -> Int64? {
             if looking != nil { return .max }
-            return (0..<Limits.longestRetrySeconds).contains(now.timeIntervalSince(lookedAt)) ? newest : nil
+            return lookedAt.isYounger(than: Limits.longestRetrySeconds, at: now) ? newest : nil
         }
     }
 

@@ -165,13 +165,18 @@ import Testing
         #expect(policy.value.rules.decide(try image(1, []), fleet: policy.value.fleet, now: clock.now.date).placements.count == 3)
     }
 
-    @Test func withoutGlanceABoundedChangeWaitsAndAnUnboundedOneDoesNot() async throws {
+    private func changedWhileGlanceIsAway() async throws -> Reload<ManualClock> {
         let setup = try setup()
         let reload = reload(setup, CurrentPolicy(setup.policy))
         try await reload.begin()
         await catalog.fail(with: Failure(.retriable, "Glance is away"))
         try folder.write("rules/one.yaml", Self.rules("{ tag: silver }"))
         try await look(reload)
+        return reload
+    }
+
+    @Test func withoutGlanceABoundedChangeWaitsAndAnUnboundedOneDoesNot() async throws {
+        let reload = try await changedWhileGlanceIsAway()
         #expect(try await ledger.reloadReport()?.state == .waiting)
         #expect(try await ledger.reloadReport()?.problems.first?.contains("Glance is away") == true)
         await catalog.fail(with: nil)
@@ -189,12 +194,7 @@ import Testing
     }
 
     @Test func aClockThatIsSetBackHoldsNoComparisonUp() async throws {
-        let setup = try setup()
-        let reload = reload(setup, CurrentPolicy(setup.policy))
-        try await reload.begin()
-        await catalog.fail(with: Failure(.retriable, "Glance is away"))
-        try folder.write("rules/one.yaml", Self.rules("{ tag: silver }"))
-        try await look(reload)
+        let reload = try await changedWhileGlanceIsAway()
         await catalog.fail(with: nil)
         try await reload.look()
         #expect(try await ledger.reloadReport()?.state == .waiting, "Glance is not asked each time")

@@ -119,7 +119,7 @@ actor Reload<C: Clock> where C.Instant == WallInstant {
             try await apply(setup, report.difference)
         case .waiting:
             // A moment that lies ahead was noted before the clock was set back.
-            if let comparedAt, (0..<Self.compareAgainSeconds).contains(clock.now.date.timeIntervalSince(comparedAt)) { return }
+            if let comparedAt, comparedAt.isYounger(than: Self.compareAgainSeconds, at: clock.now.date) { return }
             try await consider(setup)
         }
     }
